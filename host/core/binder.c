@@ -1,0 +1,178 @@
+#include "binder.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "host/base/alloc.h"
+#include "host/base/half.h"
+
+enum { ITEM_ALIGNMENT = 256, ROW_ALIGNMENT = 8 };
+
+static bool is_float(vkssm_dtype dtype) {
+    return dtype == VKSSM_DTYPE_F32 || dtype == VKSSM_DTYPE_F16 || dtype == VKSSM_DTYPE_BF16;
+}
+
+static uint64_t n_element(const vkssm_named_tensor *tensor) {
+    uint64_t n = 1;
+    for (uint32_t i = 0; i < tensor->n_dim; i++) n *= tensor->shape[i]; // checked against the byte count by the reader
+    return n;
+}
+
+static vkssm_status add(vks_binder *binder, const vks_binder_item *item) {
+    if (!vks_grow((void **)&binder->items, &binder->capacity, binder->n_item + 1, sizeof *binder->items))
+        return vks_fail(binder->log, VKSSM_ERR_OOM_HOST, "%s: out of memory for the list of weights", binder->path);
+    for (uint32_t i = 0; i < item->n_part; i++) {
+        if (!is_float(item->parts[i].source.dtype))
+            return vks_fail(binder->log, VKSSM_ERR_UNSUPPORTED, "%s: tensor %s: F32, F16 or BF16 expected, %s found",
+                            binder->path, item->parts[i].source.name, vkssm_dtype_name(item->parts[i].source.dtype));
+        binder->n_parameter += n_element(&item->parts[i].source);
+    }
+    binder->items[binder->n_item++] = *item;
+    binder->size += vks_align_up(item->size, ITEM_ALIGNMENT);
+    return VKSSM_OK;
+}
+
+vkssm_status vks_bind_matrix(vks_binder *binder, const vkssm_named_tensor *source, uint32_t n_row, uint32_t n_column,
+                             vks_tensor *out) {
+    vkssm_dtype dtype = binder->convert ? binder->convert_to : source->dtype;
+    uint64_t stride = vks_align_up(n_column, ROW_ALIGNMENT), n = (uint64_t)n_row * n_column;
+    *out = vks_tensor_rows(0, dtype, n_row, n_column, stride);
+    if (n > binder->largest_matrix) {
+        binder->largest_matrix = n;
+        binder->matrix_dtype = dtype;
+    }
+    return add(binder, &(vks_binder_item){.out = out,
+                                          .size = n_row * stride * vkssm_dtype_size(dtype),
+                                          .n_part = 1,
+                                          .parts = {{.source = *source}},
+                                          .is_matrix = true});
+}
+
+vkssm_status vks_bind_array(vks_binder *binder, const vks_bind_part *parts, uint32_t n_part, uint32_t n_dim,
+                            const uint32_t *shape, vks_tensor *out) {
+    vks_binder_item item = {.out = out, .n_part = n_part};
+    if (n_part > VKS_COUNT(item.parts))
+        return vks_fail(binder->log, VKSSM_ERR_INTERNAL, "%s: an array of %u parts, at most %zu", binder->path, n_part,
+                        VKS_COUNT(item.parts));
+    *out = vks_tensor_dense(0, VKSSM_DTYPE_F32, n_dim, shape);
+    uint64_t n = 1, n_given = 0;
+    for (uint32_t i = 0; i < n_dim; i++) n *= shape[i];
+    for (uint32_t i = 0; i < n_part; i++) {
+        item.parts[i] = parts[i];
+        n_given += n_element(&parts[i].source);
+    }
+    if (n != n_given)
+        return vks_fail(binder->log, VKSSM_ERR_FORMAT, "%s: tensor %s: %llu values expected, %llu found", binder->path,
+                        parts[0].source.name, (unsigned long long)n, (unsigned long long)n_given);
+    item.size = n * sizeof(float);
+    return add(binder, &item);
+}
+
+// Element i of a file's tensor; its data need not be aligned.
+static float read_element(const vkssm_named_tensor *tensor, uint64_t i) {
+    const uint8_t *data = tensor->data;
+    uint16_t half;
+    float value;
+    if (tensor->dtype == VKSSM_DTYPE_F32) {
+        memcpy(&value, data + 4 * i, 4);
+        return value;
+    }
+    memcpy(&half, data + 2 * i, 2);
+    return tensor->dtype == VKSSM_DTYPE_F16 ? vks_f16_to_f32(half) : vks_bf16_to_f32(half);
+}
+
+static void write_element(uint8_t *data, vkssm_dtype dtype, uint64_t i, float value) {
+    uint16_t half;
+    if (dtype == VKSSM_DTYPE_F32) {
+        memcpy(data + 4 * i, &value, 4);
+        return;
+    }
+    half = dtype == VKSSM_DTYPE_F16 ? vks_f32_to_f16(value) : vks_f32_to_bf16(value);
+    memcpy(data + 2 * i, &half, 2);
+}
+
+static void fill_rows(const vks_binder_item *item, uint32_t first, uint32_t n_row, uint8_t *out) {
+    const vks_tensor *tensor = item->out;
+    const vkssm_named_tensor *source = &item->parts[0].source;
+    uint64_t n_column = tensor->shape[1], stride = tensor->stride[0], size = vkssm_dtype_size(tensor->dtype);
+    for (uint32_t r = 0; r < n_row; r++) {
+        uint8_t *row = out + r * stride * size;
+        uint64_t at = (uint64_t)(first + r) * n_column;
+        if (source->dtype == tensor->dtype)
+            memcpy(row, (const uint8_t *)source->data + at * size, n_column * size);
+        else
+            for (uint64_t i = 0; i < n_column; i++) write_element(row, tensor->dtype, i, read_element(source, at + i));
+        memset(row + n_column * size, 0, (stride - n_column) * size);
+    }
+}
+
+static vkssm_status upload_matrix(const vks_binder_item *item, vks_upload *upload, const vks_buffer *buffer) {
+    uint64_t row_size = item->out->stride[0] * vkssm_dtype_size(item->out->dtype);
+    uint64_t per_piece = vks_upload_max_size(upload) / row_size;
+    if (per_piece == 0) // wider than any real model: 4 MiB a row
+        return vks_fail(NULL, VKSSM_ERR_UNSUPPORTED, "tensor %s: rows of at most %llu bytes expected, %llu found",
+                        item->parts[0].source.name, (unsigned long long)vks_upload_max_size(upload),
+                        (unsigned long long)row_size);
+    uint32_t n_row = item->out->shape[0];
+    for (uint64_t first = 0; first < n_row; first += per_piece) {
+        uint32_t n = (uint32_t)(n_row - first < per_piece ? n_row - first : per_piece);
+        void *staging;
+        VKS_TRY(vks_upload_map(upload, buffer, first * row_size, n * row_size, &staging));
+        fill_rows(item, (uint32_t)first, n, staging);
+    }
+    return VKSSM_OK;
+}
+
+static void fill_part(const vks_bind_part *part, float *out) {
+    const vkssm_named_tensor *source = &part->source;
+    uint64_t n = n_element(source);
+    if (part->transform == VKS_TRANSFORM_TRANSPOSE) {
+        uint64_t n_tap = source->shape[source->n_dim - 1], n_channel = n / n_tap;
+        for (uint64_t c = 0; c < n_channel; c++)
+            for (uint64_t j = 0; j < n_tap; j++) out[j * n_channel + c] = read_element(source, c * n_tap + j);
+        return;
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        float value = read_element(source, i);
+        out[i] = part->transform == VKS_TRANSFORM_NEGATIVE_EXP ? -expf(value) : value;
+    }
+}
+
+static vkssm_status upload_array(const vks_binder_item *item, vks_upload *upload, const vks_buffer *buffer) {
+    float *values = vks_alloc((size_t)item->size);
+    if (!values)
+        return vks_fail(NULL, VKSSM_ERR_OOM_HOST, "tensor %s: out of memory", item->parts[0].source.name);
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < item->n_part; i++) {
+        fill_part(&item->parts[i], values + at);
+        at += n_element(&item->parts[i].source);
+    }
+    vkssm_status status = vks_upload_bytes(upload, buffer, 0, values, item->size);
+    vks_free(values);
+    return status;
+}
+
+vkssm_status vks_binder_upload(vks_binder *binder, vks_device *device, vks_arena *arena, const vkssm_progress *progress) {
+    vks_upload *upload = NULL;
+    VKS_TRY(vks_upload_begin(device, binder->size, progress, &upload));
+    vkssm_status status;
+    for (size_t i = 0; i < binder->n_item; i++) {
+        vks_binder_item *item = &binder->items[i];
+        vks_buffer buffer;
+        VKS_TRY_GOTO(vks_arena_alloc(arena, item->size, item->parts[0].source.name, &buffer), fail);
+        item->out->address = buffer.address;
+        if (item->is_matrix)
+            VKS_TRY_GOTO(upload_matrix(item, upload, &buffer), fail);
+        else
+            VKS_TRY_GOTO(upload_array(item, upload, &buffer), fail);
+    }
+    return vks_upload_end(&upload);
+fail:
+    vks_upload_abort(&upload);
+    return status;
+}
+
+void vks_binder_finish(vks_binder *binder) {
+    vks_free(binder->items);
+    binder->items = NULL;
+}

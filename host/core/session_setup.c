@@ -1,0 +1,233 @@
+// Creation and sizes of a session.
+#include "core_session.h"
+
+#include <string.h>
+
+#include "core_device.h"
+#include "host/base/alloc.h"
+#include "shaders/params/sample.h"
+
+enum { DEFAULT_PIECE = 512, CPU_PIECE = 256, MAX_PIECE = 1 << 16, MAX_SLOT = 4096 };
+#define LOGIT_BYTES ((uint64_t)32 << 20) // of logits computed at once, unless a single row needs more
+
+const vkssm_log *vks_session_log(const vkssm_session *session) {
+    return vks_device_get_log(session->model->device);
+}
+
+vkssm_status vks_session_check_slot(const vkssm_session *session, uint32_t slot) {
+    if (slot < session->sizes.n_slot) return VKSSM_OK;
+    return vks_fail(vks_session_log(session), VKSSM_ERR_ARG, "session: a slot below %u expected, %u found",
+                    session->sizes.n_slot, slot);
+}
+
+vkssm_status vks_session_check_tokens(const vkssm_session *session, const int32_t *tokens, size_t n_token) {
+    uint32_t n_vocab = session->model->shape.n_vocab;
+    for (size_t i = 0; i < n_token; i++)
+        if (tokens[i] < 0 || (uint32_t)tokens[i] >= n_vocab)
+            return vks_fail(vks_session_log(session), VKSSM_ERR_ARG, "token %zu: an id in 0 ... %u expected, %d found", i,
+                            n_vocab - 1, tokens[i]);
+    return VKSSM_OK;
+}
+
+vks_state_view vks_session_state(const vkssm_session *session, uint32_t first_slot, uint32_t n_slot) {
+    return (vks_state_view){
+        .layout = &session->model->state,
+        .address = session->state.address + first_slot * session->sizes.slot,
+        .n_slot = n_slot,
+    };
+}
+
+vks_plan vks_session_plan(const vkssm_session *session, vks_recorder *recorder) {
+    return (vks_plan){
+        .target = {session->model->device->kernels, recorder},
+        .activation_dtype = session->model->activation_dtype,
+        .base = session->scratch.address,
+        .size = session->scratch.size,
+    };
+}
+
+uint64_t vks_session_logit_row_size(const vkssm_session *session) {
+    return (uint64_t)session->model->shape.n_vocab * sizeof(float);
+}
+
+// Dry runs of a prefill piece and of a step with every slot: what scratch they need. They also compile their kernels.
+static vkssm_status measure_scratch(const vkssm_model *model, vks_session_sizes *sizes) {
+    const uint64_t made_up = 256; // any address that is not 0
+    const uint32_t n_vocab = model->shape.n_vocab;
+    vks_plan plan = {
+        .target = {model->device->kernels, NULL},
+        .activation_dtype = model->activation_dtype,
+        .base = made_up,
+        .size = UINT64_MAX / 2,
+    };
+    vks_state_view state = {.layout = &model->state, .address = made_up, .n_slot = 1};
+    uint32_t n_row = sizes->n_logit_row < sizes->piece_size ? sizes->n_logit_row : sizes->piece_size;
+    vks_prefill prefill = {
+        .tokens = vks_tensor_dense(made_up, VKSSM_DTYPE_I32, 1, (uint32_t[]){sizes->piece_size}),
+        .state = state,
+        .logits = vks_tensor_rows(made_up, VKSSM_DTYPE_F32, n_row, n_vocab, n_vocab),
+    };
+    VKS_TRY(model->arch->record_prefill(model->self, &plan, &prefill));
+    plan.used = 0;
+    state.n_slot = sizes->n_slot;
+    vks_step step = {
+        .tokens = vks_tensor_dense(made_up, VKSSM_DTYPE_I32, 1, (uint32_t[]){sizes->n_slot}),
+        .slots = vks_tensor_dense(made_up, VKSSM_DTYPE_I32, 1, (uint32_t[]){sizes->n_slot}),
+        .state = state,
+        .logits = vks_tensor_rows(made_up, VKSSM_DTYPE_F32, sizes->n_slot, n_vocab, n_vocab),
+    };
+    VKS_TRY(model->arch->record_step(model->self, &plan, &step));
+    sizes->scratch = plan.peak;
+    return VKSSM_OK;
+}
+
+static vkssm_status check_params(const vkssm_model *model, const vkssm_session_params *params) {
+    const vkssm_log *log = vks_device_get_log(model->device);
+    if (params->n_slot > MAX_SLOT)
+        return vks_fail(log, VKSSM_ERR_ARG, "session: at most %d slots expected, %u found", MAX_SLOT, params->n_slot);
+    if (params->piece_size > MAX_PIECE)
+        return vks_fail(log, VKSSM_ERR_ARG, "session: pieces of at most %d tokens expected, %u found", MAX_PIECE,
+                        params->piece_size);
+    return VKSSM_OK;
+}
+
+vkssm_status vks_session_measure(const vkssm_model *model, const vkssm_session_params *params, vks_session_sizes *sizes) {
+    VKS_TRY(check_params(model, params));
+    *sizes = (vks_session_sizes){.n_slot = params->n_slot ? params->n_slot : 1, .piece_size = params->piece_size};
+    if (!sizes->piece_size) // small pieces keep a CPU's caches warm, large ones keep a GPU full
+        sizes->piece_size =
+            vks_device_caps(model->device->vk)->type == VKS_DEVICE_CPU ? CPU_PIECE : DEFAULT_PIECE;
+    uint64_t row = (uint64_t)model->shape.n_vocab * sizeof(float), n_row = LOGIT_BYTES / row;
+    if (n_row > sizes->piece_size) n_row = sizes->piece_size;
+    if (n_row < sizes->n_slot) n_row = sizes->n_slot;
+    sizes->n_logit_row = (uint32_t)n_row;
+    VKS_TRY(measure_scratch(model, sizes));
+    sizes->slot = model->state.n_float * sizeof(float);
+    sizes->logits = n_row * row;
+    sizes->control = (uint64_t)sizes->n_slot * (VKS_CONTROL_SIZE + 1) * sizeof(uint32_t);
+    sizes->tokens = (uint64_t)sizes->piece_size * sizeof(int32_t);
+    sizes->ring = (uint64_t)sizes->n_slot * VKS_RING_SIZE * sizeof(int32_t);
+    sizes->readback = sizes->logits > sizes->slot ? sizes->logits : sizes->slot;
+    const uint64_t parts[] = {sizes->n_slot * sizes->slot, sizes->n_slot * row, sizes->logits,   sizes->scratch,
+                              2 * sizes->control,          sizes->tokens,       sizes->readback, sizes->ring};
+    for (size_t i = 0; i < VKS_COUNT(parts); i++) sizes->total += vks_align_up(parts[i], 256);
+    return VKSSM_OK;
+}
+
+vkssm_status vkssm_session_memory_size(const vkssm_model *model, const vkssm_session_params *params, uint64_t *size) {
+    vkssm_session_params defaults = {0};
+    vks_session_sizes sizes;
+    VKS_TRY(vks_session_measure(model, params ? params : &defaults, &sizes));
+    *size = sizes.total;
+    return VKSSM_OK;
+}
+
+static vkssm_status take_memory(vkssm_session *session) {
+    const vks_session_sizes *s = &session->sizes;
+    vks_device *device = session->model->device->vk;
+    uint64_t found = vks_device_memory_budget(device), row = vks_session_logit_row_size(session);
+    if (s->total > found)
+        return vks_fail(vks_session_log(session), VKSSM_ERR_OOM_DEVICE,
+                        "session: %.1f MiB of device memory expected for %u slots, %.1f MiB found",
+                        (double)s->total / 1048576, s->n_slot, (double)found / 1048576);
+    const uint64_t slack = 4096; // alignment of the parts
+    uint64_t state_size = s->n_slot * (s->slot + row) + s->control + slack, readback_size = s->readback + s->ring + slack;
+    VKS_TRY(vks_arena_create(device, VKS_ROLE_STATE, state_size, "state", &session->state_arena));
+    VKS_TRY(vks_arena_create(device, VKS_ROLE_SCRATCH, s->scratch + s->logits + slack, "scratch", &session->scratch_arena));
+    VKS_TRY(vks_arena_create(device, VKS_ROLE_UPLOAD, s->control + s->tokens + slack, "upload", &session->upload_arena));
+    VKS_TRY(vks_arena_create(device, VKS_ROLE_READBACK, readback_size, "readback", &session->readback_arena));
+    const struct {
+        vks_arena *arena;
+        uint64_t size;
+        const char *name;
+        vks_buffer *out;
+    } buffers[] = {
+        {session->state_arena, s->n_slot * s->slot, "state", &session->state},
+        {session->state_arena, s->n_slot * row, "last logits", &session->slot_logits},
+        {session->state_arena, s->control, "control", &session->control},
+        {session->scratch_arena, s->scratch, "scratch", &session->scratch},
+        {session->scratch_arena, s->logits, "logits", &session->logits},
+        {session->upload_arena, s->tokens, "tokens", &session->tokens},
+        {session->upload_arena, s->control, "control mirror", &session->mirror},
+        {session->readback_arena, s->readback, "readback", &session->readback},
+        {session->readback_arena, s->ring, "token ring", &session->ring},
+    };
+    for (size_t i = 0; i < VKS_COUNT(buffers); i++)
+        VKS_TRY(vks_arena_alloc(buffers[i].arena, buffers[i].size, buffers[i].name, buffers[i].out));
+    memset(session->mirror.mapped, 0, (size_t)session->mirror.size);
+    return VKSSM_OK;
+}
+
+static vkssm_status record_upload_control(vkssm_session *session) {
+    VKS_TRY(vks_recorder_create(session->model->device->vk, "control upload", &session->upload_control));
+    VKS_TRY(vks_recorder_begin(session->upload_control, true));
+    vks_record_copy(session->upload_control, &session->control, 0, &session->mirror, 0, session->sizes.control);
+    return vks_recorder_end(session->upload_control);
+}
+
+static vkssm_status zero_states(vkssm_session *session) {
+    vks_recorder *recorder;
+    VKS_TRY(vks_session_begin_once(session, &recorder));
+    vks_record_fill(recorder, &session->state, 0, session->state.size, 0);
+    VKS_TRY(vks_recorder_end(recorder));
+    return vks_session_run(session, &recorder, 1);
+}
+
+vkssm_status vkssm_session_create(vkssm_model *model, const vkssm_session_params *params, vkssm_session **out) {
+    if (!model) return vks_fail(NULL, VKSSM_ERR_ARG, "session: a model expected, NULL found");
+    vkssm_session_params defaults = {0};
+    if (!params) params = &defaults;
+    *out = NULL;
+    vkssm_session *session = vks_alloc_zero(1, sizeof *session);
+    if (!session) return vks_fail(vks_device_get_log(model->device), VKSSM_ERR_OOM_HOST, "session: out of memory");
+    session->model = model;
+    session->timestamps = params->timestamps;
+    atomic_fetch_add(&model->n_session, 1);
+    vkssm_status status;
+    VKS_TRY_GOTO(vks_session_measure(model, params, &session->sizes), fail);
+    uint32_t n_slot = session->sizes.n_slot;
+    session->slots = vks_alloc_zero(n_slot, sizeof *session->slots);
+    session->steps = vks_alloc_zero(n_slot + 1, sizeof *session->steps);
+    session->samples = vks_alloc_zero(n_slot + 1, sizeof *session->samples);
+    if (!session->slots || !session->steps || !session->samples) {
+        status = vks_fail(vks_session_log(session), VKSSM_ERR_OOM_HOST, "session: out of memory for %u slots", n_slot);
+        goto fail;
+    }
+    VKS_TRY_GOTO(take_memory(session), fail);
+    VKS_TRY_GOTO(vks_recorder_create(model->device->vk, "session", &session->once), fail);
+    VKS_TRY_GOTO(record_upload_control(session), fail);
+    VKS_TRY_GOTO(zero_states(session), fail);
+    *out = session;
+    return VKSSM_OK;
+fail:
+    vkssm_session_destroy(&session);
+    return status;
+}
+
+void vkssm_session_destroy(vkssm_session **handle) {
+    if (!handle || !*handle) return;
+    vkssm_session *session = *handle;
+    for (uint32_t i = 0; i <= session->sizes.n_slot; i++) {
+        if (session->steps) vks_recorder_destroy(&session->steps[i]);
+        if (session->samples) vks_recorder_destroy(&session->samples[i]);
+    }
+    vks_recorder_destroy(&session->upload_control);
+    vks_recorder_destroy(&session->once);
+    vks_arena_destroy(&session->readback_arena);
+    vks_arena_destroy(&session->upload_arena);
+    vks_arena_destroy(&session->scratch_arena);
+    vks_arena_destroy(&session->state_arena);
+    vks_free(session->scopes);
+    vks_free(session->samples);
+    vks_free(session->steps);
+    vks_free(session->slots);
+    atomic_fetch_sub(&session->model->n_session, 1);
+    vks_free(session);
+    *handle = NULL;
+}
+
+vkssm_status vkssm_session_get_position(const vkssm_session *session, uint32_t slot, uint64_t *position) {
+    VKS_TRY(vks_session_check_slot(session, slot));
+    *position = session->slots[slot].position;
+    return VKSSM_OK;
+}

@@ -1,0 +1,110 @@
+// vkssm/base.h: status codes, messages, data types. Every other public header includes it.
+//
+// Conventions of all headers
+//   * A zero-initialised parameter struct asks for the defaults; NULL in its place means the same.
+//   * Every call that can fail returns vkssm_status. Its message says object, expectation and finding; it goes to the log
+//     callback of the object concerned and stays readable, for the calling thread, through vkssm_last_error().
+//   * vkssm_x_destroy(vkssm_x **) accepts a pointer to NULL and sets the handle to NULL.
+//   * Shapes are written with the last dimension fastest: [T, D] holds D neighbours for each of T.
+//     Letters: B batch, T time, D channels, H heads, P head width, N state, K convolution width, L layers, V vocabulary.
+//   * Counts are n_x, sizes in bytes x_size, times in nanoseconds x_ns.
+//   * The library never exits, never prints, never reads the environment and never trusts a file.
+#ifndef VKSSM_BASE_H
+#define VKSSM_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(VKSSM_STATIC)
+#define VKSSM_API
+#elif defined(_WIN32) && defined(VKSSM_BUILD)
+#define VKSSM_API __declspec(dllexport)
+#elif defined(_WIN32)
+#define VKSSM_API __declspec(dllimport)
+#elif defined(__GNUC__)
+#define VKSSM_API __attribute__((visibility("default")))
+#else
+#define VKSSM_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// One number, raised whenever a program compiled against an older header could notice. It is the SOVERSION too.
+#define VKSSM_API_VERSION 1
+
+// X(name, value, text). Values are stable: a code keeps its number for ever.
+#define VKSSM_STATUS_MAP(X)                                                                                                 \
+    X(OK, 0, "success")                                                                                                     \
+    X(ERR_ARG, 1, "invalid argument")                                                                                       \
+    X(ERR_OOM_HOST, 2, "out of host memory")                                                                                \
+    X(ERR_OOM_DEVICE, 3, "out of device memory")                                                                            \
+    X(ERR_UNSUPPORTED, 4, "not supported")                                                                                  \
+    X(ERR_FORMAT, 5, "malformed data")                                                                                      \
+    X(ERR_IO, 6, "input/output error")                                                                                      \
+    X(ERR_STATE, 7, "call out of order")                                                                                    \
+    X(ERR_DEVICE_LOST, 8, "device lost")                                                                                    \
+    X(ERR_CANCELLED, 9, "cancelled by callback")                                                                            \
+    X(ERR_INTERNAL, 10, "internal error")
+
+typedef enum vkssm_status {
+#define VKSSM_STATUS_ENUM(name, value, text) VKSSM_##name = value,
+    VKSSM_STATUS_MAP(VKSSM_STATUS_ENUM)
+#undef VKSSM_STATUS_ENUM
+} vkssm_status;
+
+// The text of a status code, such as "malformed data"; never NULL. Static storage.
+VKSSM_API const char *vkssm_status_text(vkssm_status status);
+
+// The message of the last failed call of this thread ("" if none). Valid until this thread's next vkssm call.
+VKSSM_API const char *vkssm_last_error(void);
+
+// VKSSM_API_VERSION of the library that is running.
+VKSSM_API uint32_t vkssm_api_version(void);
+
+typedef enum vkssm_log_level {
+    VKSSM_LOG_ERROR,
+    VKSSM_LOG_WARNING,
+    VKSSM_LOG_INFO,
+    VKSSM_LOG_DEBUG,
+} vkssm_log_level;
+
+// Where messages go. `message` is one line without a newline, valid during the call. The callback may be called from any
+// thread that calls the library, and must not call the library.
+typedef struct vkssm_log {
+    void (*callback)(void *user, vkssm_log_level level, const char *message); // NULL: messages are dropped
+    void *user;
+    vkssm_log_level max_level; // 0 (VKSSM_LOG_ERROR): errors only
+} vkssm_log;
+
+// Progress of a long call: `done` of `total` bytes or tokens. Return false to cancel (the call fails with
+// VKSSM_ERR_CANCELLED and leaves nothing behind).
+typedef struct vkssm_progress {
+    bool (*callback)(void *user, uint64_t done, uint64_t total); // NULL: no progress
+    void *user;
+} vkssm_progress;
+
+typedef enum vkssm_dtype {
+    VKSSM_DTYPE_F32,
+    VKSSM_DTYPE_F16,
+    VKSSM_DTYPE_BF16,
+    VKSSM_DTYPE_F64,
+    VKSSM_DTYPE_I8,
+    VKSSM_DTYPE_U8,
+    VKSSM_DTYPE_I16,
+    VKSSM_DTYPE_I32,
+    VKSSM_DTYPE_I64,
+    VKSSM_DTYPE_BOOL,
+    VKSSM_DTYPE_COUNT,
+} vkssm_dtype;
+
+// Name as safetensors spells it ("F32"), and bytes of one element (0 for an unknown type).
+VKSSM_API const char *vkssm_dtype_name(vkssm_dtype dtype);
+VKSSM_API size_t vkssm_dtype_size(vkssm_dtype dtype);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

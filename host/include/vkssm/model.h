@@ -1,0 +1,53 @@
+// vkssm/model.h: a model's weights on a device.
+#ifndef VKSSM_MODEL_H
+#define VKSSM_MODEL_H
+
+#include <vkssm/device.h>
+#include <vkssm/tokenizer.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct vkssm_model vkssm_model;
+
+typedef struct vkssm_model_params {
+    vkssm_progress progress;     // bytes uploaded
+    vkssm_dtype weight_dtype;    // storage of matrices on the device; meaningful with `convert_weights` only
+    bool convert_weights;        // false: matrices keep the file's type; true: they become `weight_dtype` (F32, F16, BF16)
+    vkssm_dtype activation_dtype; // F32 (default), F16 or BF16: storage of activations between operators. Sums, states,
+                                  // dt, A and the residual stream are float32 whatever is chosen
+    bool no_tokenizer;           // true: do not look for a tokenizer
+} vkssm_model_params;
+
+typedef struct vkssm_model_info {
+    const char *model_type; // "mamba2"
+    uint32_t n_layer;       // L
+    uint32_t n_channel;     // D, width of the residual stream
+    uint32_t n_vocab;       // V, rows of the output head
+    uint64_t n_parameter;
+    uint64_t weight_size;   // bytes on the device
+    uint64_t state_size;    // bytes of one slot's recurrent state
+    int32_t bos, eos;       // token ids from config.json, or -1
+    vkssm_dtype weight_dtype; // of the matrices on the device
+    vkssm_dtype activation_dtype;
+} vkssm_model_info;
+
+// Load a model: a folder with config.json and safetensors weights (one file or shards with an index), and optionally a
+// tokenizer. The memory needed is computed, and compared with the device's budget, before anything is uploaded.
+// Errors: ERR_IO, ERR_FORMAT, ERR_UNSUPPORTED, ERR_OOM_HOST, ERR_OOM_DEVICE (amount needed and found), ERR_CANCELLED.
+// Ownership: the device must outlive the model. Thread-safety: a loaded model is immutable and may be shared.
+VKSSM_API vkssm_status vkssm_model_load(vkssm_device *device, const char *path, const vkssm_model_params *params,
+                                        vkssm_model **out);
+// Sessions made from the model must be gone (this is checked and reported, and the model then stays).
+VKSSM_API void vkssm_model_destroy(vkssm_model **model);
+
+VKSSM_API void vkssm_model_get_info(const vkssm_model *model, vkssm_model_info *out);
+
+// The model's tokenizer, or NULL if its folder holds none. Lives as long as the model.
+VKSSM_API const vkssm_tokenizer *vkssm_model_get_tokenizer(const vkssm_model *model);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

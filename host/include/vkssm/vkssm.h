@@ -1,0 +1,12 @@
+// vkssm: structured state-space models on any Vulkan GPU. This header includes all the others.
+#ifndef VKSSM_VKSSM_H
+#define VKSSM_VKSSM_H
+
+#include <vkssm/base.h>        // status, log, data types
+#include <vkssm/device.h>      // a Vulkan device
+#include <vkssm/tensor_file.h> // safetensors
+#include <vkssm/tokenizer.h>   // text and token ids
+#include <vkssm/model.h>       // weights on a device
+#include <vkssm/session.h>     // prefill, step, generate, states
+
+#endif

@@ -1,0 +1,60 @@
+// Checks of operands, shared by all operators.
+#include "kernel.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+vkssm_status vks_op_fail(const vks_op_target *target, vkssm_status status, const char *format, ...) {
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return vks_fail(vks_kernels_log(target->kernels), status, "%s", text);
+}
+
+static const char *shape_text(char *text, size_t size, uint32_t n_dim, const uint32_t *shape) {
+    size_t at = 0;
+    text[0] = 0;
+    for (uint32_t i = 0; i < n_dim && at < size; i++)
+        at += (size_t)snprintf(text + at, size - at, "%s%u", i ? ", " : "[", shape[i]);
+    if (at < size) snprintf(text + at, size - at, "]");
+    return text;
+}
+
+vkssm_status vks_check_shape(const vks_op_target *target, const char *name, const vks_tensor *tensor, uint32_t n_dim,
+                             const uint32_t *shape) {
+    char wanted[64], found[64];
+    shape_text(wanted, sizeof wanted, n_dim, shape);
+    if (!tensor->address) return vks_op_fail(target, VKSSM_ERR_ARG, "%s: shape %s expected, there is no tensor", name, wanted);
+    bool same = tensor->n_dim == n_dim;
+    for (uint32_t i = 0; same && i < n_dim; i++) same = tensor->shape[i] == shape[i] && shape[i] > 0;
+    if (!same)
+        return vks_op_fail(target, VKSSM_ERR_ARG, "%s: shape %s expected, %s found", name, wanted,
+                           shape_text(found, sizeof found, tensor->n_dim, tensor->shape));
+    if (tensor->stride[n_dim - 1] != 1)
+        return vks_op_fail(target, VKSSM_ERR_ARG, "%s: a dense last dimension expected, stride %llu found", name,
+                           (unsigned long long)tensor->stride[n_dim - 1]);
+    return VKSSM_OK;
+}
+
+vkssm_status vks_check_float(const vks_op_target *target, const char *name, const vks_tensor *tensor) {
+    if (tensor->dtype == VKSSM_DTYPE_F32 || tensor->dtype == VKSSM_DTYPE_F16 || tensor->dtype == VKSSM_DTYPE_BF16)
+        return VKSSM_OK;
+    return vks_op_fail(target, VKSSM_ERR_ARG, "%s: F32, F16 or BF16 expected, %s found", name,
+                       vkssm_dtype_name(tensor->dtype));
+}
+
+vkssm_status vks_check_dtype(const vks_op_target *target, const char *name, const vks_tensor *tensor, vkssm_dtype dtype) {
+    if (tensor->dtype == dtype) return VKSSM_OK;
+    return vks_op_fail(target, VKSSM_ERR_ARG, "%s: %s expected, %s found", name, vkssm_dtype_name(dtype),
+                       vkssm_dtype_name(tensor->dtype));
+}
+
+vkssm_status vks_check_stride(const vks_op_target *target, const char *name, const vks_tensor *tensor, uint32_t dim,
+                              uint32_t multiple) {
+    uint64_t stride = tensor->stride[dim];
+    if (stride % multiple == 0 && stride <= UINT32_MAX) return VKSSM_OK;
+    return vks_op_fail(target, VKSSM_ERR_ARG, "%s: a stride of dimension %u that is a multiple of %u expected, %llu found",
+                       name, dim, multiple, (unsigned long long)stride);
+}

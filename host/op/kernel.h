@@ -1,0 +1,57 @@
+// Inside host/op: choosing and dispatching kernels, and checking operands.
+#ifndef VKS_KERNEL_H
+#define VKS_KERNEL_H
+
+#include "op.h"
+#include "vk/vks.h"
+#include "host/base/alloc.h"
+#include "vks_shaders.h"
+
+// What the selectors look at.
+typedef struct vks_kernel_traits {
+    bool cpu;              // workgroups are emulated on a CPU: barriers and loads cost more than arithmetic
+    bool fixed_subgroup;   // every subgroup has subgroup_size invocations
+    uint32_t subgroup_size;
+} vks_kernel_traits;
+vks_kernel_traits vks_kernel_traits_of(const vks_kernels *kernels);
+
+// The first of `candidates` (VKS_SHADER_*) that this device can run; the forced one if it is among them and can run.
+uint32_t vks_kernel_choose(const vks_kernels *kernels, const uint32_t *candidates, uint32_t n_candidate);
+
+typedef struct vks_kernel_call {
+    uint32_t shader;
+    const uint32_t *constants; // specialization constants 0 ... n_constant-1
+    uint32_t n_constant;
+    bool full_subgroups;
+    const void *push;
+    uint32_t push_size;
+    uint32_t n_group[3];
+    const vks_access *accesses;
+    uint32_t n_access;
+} vks_kernel_call;
+vkssm_status vks_kernel_dispatch(const vks_op_target *target, const vks_kernel_call *call);
+
+// Scope of an operator in timings and debug labels.
+void vks_op_begin(const vks_op_target *target, const char *name);
+void vks_op_end(const vks_op_target *target);
+
+static inline vks_access vks_reads(const vks_tensor *tensor) {
+    return (vks_access){.address = tensor->address, .size = vks_tensor_span(tensor)};
+}
+static inline vks_access vks_writes(const vks_tensor *tensor) {
+    return (vks_access){.address = tensor->address, .size = vks_tensor_span(tensor), .write = true};
+}
+
+// ERR_ARG unless the tensor is there, has this shape, and a last dimension without gaps. `name` is "matmul: x".
+vkssm_status vks_check_shape(const vks_op_target *target, const char *name, const vks_tensor *tensor, uint32_t n_dim,
+                             const uint32_t *shape);
+#define VKS_SHAPE(...) (uint32_t)VKS_COUNT(((uint32_t[]){__VA_ARGS__})), (uint32_t[]){__VA_ARGS__}
+// ERR_ARG unless the tensor is F32, F16 or BF16.
+vkssm_status vks_check_float(const vks_op_target *target, const char *name, const vks_tensor *tensor);
+vkssm_status vks_check_dtype(const vks_op_target *target, const char *name, const vks_tensor *tensor, vkssm_dtype dtype);
+// ERR_ARG unless the stride of dimension `dim` is a multiple of `multiple`, and fits 32 bits.
+vkssm_status vks_check_stride(const vks_op_target *target, const char *name, const vks_tensor *tensor, uint32_t dim,
+                              uint32_t multiple);
+vkssm_status vks_op_fail(const vks_op_target *target, vkssm_status status, const char *format, ...) VKS_PRINTF(3, 4);
+
+#endif

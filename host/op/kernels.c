@@ -1,0 +1,163 @@
+// Compiled kernels by (shader, specialization constants), made on first use.
+#include "kernel.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <vkssm/device.h>
+
+#include "host/base/mutex.h"
+#include "shaders/params/types.h"
+
+_Static_assert(VKS_TYPE_F32 == (int)VKSSM_DTYPE_F32 && VKS_TYPE_F16 == (int)VKSSM_DTYPE_F16 &&
+                   VKS_TYPE_BF16 == (int)VKSSM_DTYPE_BF16,
+               "shaders know storage types by these numbers");
+
+#define MAX_CONSTANT 12
+
+typedef struct entry {
+    uint32_t shader, n_constant;
+    uint32_t constants[MAX_CONSTANT];
+    vks_pipeline *pipeline;
+} entry;
+
+struct vks_kernels {
+    vks_device *device;
+    vks_mutex mutex; // guards the entries
+    entry *entries;
+    size_t n_entry, capacity;
+    const char *forced;
+    vks_kernel_traits traits;
+};
+
+vkssm_status vks_kernels_create(vks_device *device, vks_kernels **out) {
+    vks_kernels *kernels = vks_alloc_zero(1, sizeof *kernels);
+    *out = kernels;
+    if (!kernels) return vks_fail(vks_device_log(device), VKSSM_ERR_OOM_HOST, "kernels: out of memory");
+    const vks_caps *caps = vks_device_caps(device);
+    kernels->device = device;
+    kernels->traits = (vks_kernel_traits){
+        .cpu = caps->type == VKS_DEVICE_CPU,
+        .fixed_subgroup = caps->subgroup_size_min == caps->subgroup_size_max,
+        .subgroup_size = caps->subgroup_size,
+    };
+    vks_mutex_init(&kernels->mutex);
+    return VKSSM_OK;
+}
+
+void vks_kernels_destroy(vks_kernels **kernels) {
+    if (!*kernels) return;
+    for (size_t i = 0; i < (*kernels)->n_entry; i++)
+        vks_pipeline_destroy((*kernels)->device, &(*kernels)->entries[i].pipeline);
+    vks_free((*kernels)->entries);
+    vks_mutex_finish(&(*kernels)->mutex);
+    vks_free(*kernels);
+    *kernels = NULL;
+}
+
+vks_device *vks_kernels_device(const vks_kernels *kernels) {
+    return kernels->device;
+}
+
+const vkssm_log *vks_kernels_log(const vks_kernels *kernels) {
+    return vks_device_log(kernels->device);
+}
+
+void vks_kernels_force(vks_kernels *kernels, const char *variant) {
+    kernels->forced = variant;
+}
+
+vks_kernel_traits vks_kernel_traits_of(const vks_kernels *kernels) {
+    return kernels->traits;
+}
+
+// Why the device cannot run the shader, or NULL.
+static const char *missing(const vks_kernels *kernels, uint32_t shader) {
+    if (!vks_shaders[shader].code) return vks_shaders[shader].missing;
+    uint32_t lacking = vks_shaders[shader].features & ~vks_device_caps(kernels->device)->features;
+    if (!lacking) return NULL;
+    return vkssm_feature_name((vkssm_feature)(lacking & (~lacking + 1))); // the lowest bit
+}
+
+bool vks_kernels_variant(const vks_kernels *kernels, uint32_t index, const char **name, bool *available,
+                         const char **reason) {
+    if (index >= VKS_SHADER_COUNT) return false;
+    *name = vks_shaders[index].name;
+    *reason = missing(kernels, index);
+    *available = !*reason;
+    return true;
+}
+
+uint32_t vks_kernel_choose(const vks_kernels *kernels, const uint32_t *candidates, uint32_t n_candidate) {
+    if (kernels->forced)
+        for (uint32_t i = 0; i < n_candidate; i++)
+            if (strcmp(vks_shaders[candidates[i]].name, kernels->forced) == 0 && !missing(kernels, candidates[i]))
+                return candidates[i];
+    for (uint32_t i = 0; i + 1 < n_candidate; i++)
+        if (!missing(kernels, candidates[i])) return candidates[i];
+    return candidates[n_candidate - 1]; // the plain variant stands last and needs nothing
+}
+
+static vks_pipeline *find(const vks_kernels *kernels, const vks_kernel_call *call) {
+    for (size_t i = 0; i < kernels->n_entry; i++) {
+        const entry *e = &kernels->entries[i];
+        if (e->shader == call->shader && e->n_constant == call->n_constant &&
+            memcmp(e->constants, call->constants, call->n_constant * sizeof *e->constants) == 0)
+            return e->pipeline;
+    }
+    return NULL;
+}
+
+static vkssm_status compile(vks_kernels *kernels, const vks_kernel_call *call, vks_pipeline **out) {
+    const vks_shader *shader = &vks_shaders[call->shader];
+    size_t n = kernels->n_entry;
+    if (!vks_grow((void **)&kernels->entries, &kernels->capacity, n + 1, sizeof *kernels->entries))
+        return vks_fail(vks_kernels_log(kernels), VKSSM_ERR_OOM_HOST, "kernel %s: out of memory", shader->name);
+    vks_pipeline_params params = {
+        .name = shader->name,
+        .code = shader->code,
+        .code_size = shader->code_size,
+        .constants = call->constants,
+        .n_constant = call->n_constant,
+        .push_size = call->push_size,
+        .full_subgroups = call->full_subgroups,
+    };
+    entry *e = &kernels->entries[n];
+    memset(e, 0, sizeof *e);
+    e->shader = call->shader;
+    e->n_constant = call->n_constant;
+    memcpy(e->constants, call->constants, call->n_constant * sizeof *e->constants);
+    VKS_TRY(vks_pipeline_create(kernels->device, &params, &e->pipeline));
+    kernels->n_entry++;
+    *out = e->pipeline;
+    return VKSSM_OK;
+}
+
+vkssm_status vks_kernel_dispatch(const vks_op_target *target, const vks_kernel_call *call) {
+    vks_kernels *kernels = target->kernels;
+    if (call->n_constant > MAX_CONSTANT)
+        return vks_op_fail(target, VKSSM_ERR_INTERNAL, "kernel %s: %u constants, at most %u",
+                           vks_shaders[call->shader].name, call->n_constant, MAX_CONSTANT);
+    vks_mutex_lock(&kernels->mutex);
+    vks_pipeline *pipeline = find(kernels, call);
+    vkssm_status status = pipeline ? VKSSM_OK : compile(kernels, call, &pipeline);
+    vks_mutex_unlock(&kernels->mutex);
+    if (status != VKSSM_OK || !target->recorder) return status;
+    vks_record_dispatch(target->recorder, &(vks_dispatch){
+                                              .pipeline = pipeline,
+                                              .push = call->push,
+                                              .n_group = {call->n_group[0], call->n_group[1], call->n_group[2]},
+                                              .accesses = call->accesses,
+                                              .n_access = call->n_access,
+                                          });
+    return VKSSM_OK;
+}
+
+void vks_op_begin(const vks_op_target *target, const char *name) {
+    if (target->recorder) vks_record_scope_begin(target->recorder, name);
+}
+
+void vks_op_end(const vks_op_target *target) {
+    if (target->recorder) vks_record_scope_end(target->recorder);
+}

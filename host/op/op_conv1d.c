@@ -1,0 +1,87 @@
+#include "kernel.h"
+#include "ops.h"
+
+#include "shaders/params/conv1d.h"
+
+static vkssm_status check(const vks_op_target *target, const vks_conv1d *op) {
+    uint32_t n_sequence = op->y.shape[0], n_time = op->y.shape[1], n_channel = op->y.shape[2], k = op->w.shape[0];
+    uint32_t n_slot = op->state.shape[0];
+    VKS_TRY(vks_check_shape(target, "conv1d: x", &op->x, VKS_SHAPE(n_sequence, n_time, n_channel)));
+    VKS_TRY(vks_check_float(target, "conv1d: x", &op->x));
+    VKS_TRY(vks_check_shape(target, "conv1d: w", &op->w, VKS_SHAPE(k, n_channel)));
+    VKS_TRY(vks_check_dtype(target, "conv1d: w", &op->w, VKSSM_DTYPE_F32));
+    VKS_TRY(vks_check_shape(target, "conv1d: y", &op->y, VKS_SHAPE(n_sequence, n_time, n_channel)));
+    VKS_TRY(vks_check_float(target, "conv1d: y", &op->y));
+    VKS_TRY(vks_check_stride(target, "conv1d: y", &op->y, 1, op->y.dtype == VKSSM_DTYPE_F32 ? 1 : 2));
+    if (n_sequence > 1 && (op->x.stride[0] != n_time * op->x.stride[1] || op->y.stride[0] != n_time * op->y.stride[1]))
+        return vks_op_fail(target, VKSSM_ERR_ARG, "conv1d: sequences T rows apart expected");
+    if (op->bias.address) {
+        VKS_TRY(vks_check_shape(target, "conv1d: bias", &op->bias, VKS_SHAPE(n_channel)));
+        VKS_TRY(vks_check_dtype(target, "conv1d: bias", &op->bias, VKSSM_DTYPE_F32));
+    }
+    if (op->slots.address) {
+        VKS_TRY(vks_check_shape(target, "conv1d: slots", &op->slots, VKS_SHAPE(n_sequence)));
+        VKS_TRY(vks_check_dtype(target, "conv1d: slots", &op->slots, VKSSM_DTYPE_I32));
+    }
+    if (k == 1) return VKSSM_OK; // no state
+    VKS_TRY(vks_check_shape(target, "conv1d: state", &op->state, VKS_SHAPE(n_slot, k - 1, n_channel)));
+    VKS_TRY(vks_check_dtype(target, "conv1d: state", &op->state, VKSSM_DTYPE_F32));
+    return vks_check_stride(target, "conv1d: state", &op->state, 0, 1);
+}
+
+vkssm_status vks_op_conv1d(const vks_op_target *target, const vks_conv1d *op) {
+    VKS_TRY(check(target, op));
+    uint32_t n_sequence = op->y.shape[0], n_time = op->y.shape[1], n_channel = op->y.shape[2], k = op->w.shape[0];
+    const uint32_t wg_size = 64;
+    struct vks_conv1d_params push = {
+        .x = op->x.address,
+        .w = op->w.address,
+        .bias = op->bias.address,
+        .state = op->state.address,
+        .slots = op->slots.address,
+        .y = op->y.address,
+        .n_time = n_time,
+        .n_channel = n_channel,
+        .x_stride = (uint32_t)op->x.stride[1],
+        .y_stride = (uint32_t)op->y.stride[1],
+        .state_stride = (uint32_t)op->state.stride[0],
+    };
+    const uint32_t constants[] = {wg_size, op->x.dtype, op->y.dtype, op->bias.address != 0, op->silu, k};
+    vks_access state_read = vks_reads(&op->state), state_write = vks_writes(&op->state);
+    vks_access accesses[] = {vks_reads(&op->x), vks_reads(&op->slots), vks_writes(&op->y), state_read};
+    vks_kernel_call call = {
+        .shader = VKS_SHADER_conv1d,
+        .constants = constants,
+        .n_constant = VKS_COUNT(constants),
+        .push = &push,
+        .push_size = sizeof push,
+        .n_group = {vks_div_up(n_channel, 2 * wg_size), n_time, n_sequence},
+        .accesses = accesses,
+        .n_access = VKS_COUNT(accesses),
+    };
+    vks_op_begin(target, "conv1d");
+    vkssm_status status = VKSSM_OK;
+    if (n_time == 1) {
+        accesses[3] = state_write;
+        call.shader = VKS_SHADER_conv1d_step;
+        call.n_group[1] = n_sequence;
+        call.n_group[2] = 1;
+        status = vks_kernel_dispatch(target, &call);
+    } else {
+        status = vks_kernel_dispatch(target, &call);
+        if (status == VKSSM_OK && k > 1)
+            status = vks_kernel_dispatch(
+                target, &(vks_kernel_call){
+                            .shader = VKS_SHADER_conv1d_tail,
+                            .constants = (uint32_t[]){wg_size, op->x.dtype, k},
+                            .n_constant = 3,
+                            .push = &push,
+                            .push_size = sizeof push,
+                            .n_group = {vks_div_up(n_channel, wg_size), n_sequence, 1},
+                            .accesses = (vks_access[]){vks_reads(&op->x), vks_reads(&op->slots), state_write},
+                            .n_access = 3,
+                        });
+    }
+    vks_op_end(target);
+    return status;
+}

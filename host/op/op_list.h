@@ -1,0 +1,9 @@
+// Every operator, one a line: X(name, what it computes). The name is that of host/op/op_<name>.c, of its double-precision
+// twin tests/ref/ref_<name>.c, of its case table tests/op/test_<name>.c, and of its scope in timings.
+#define VKS_OP_LIST(X)                                                                                                      \
+    X(embedding, "rows of a table by token id")                                                                             \
+    X(rms_norm, "RMS norm, with residual sum or gate, by groups")                                                           \
+    X(matmul, "product with a weight matrix: GEMM and GEMV")                                                                \
+    X(conv1d, "causal depthwise convolution with carried state")                                                            \
+    X(ssd, "Mamba-2's recurrence, chunked, and its step")                                                                   \
+    X(sample, "choice of the next token")

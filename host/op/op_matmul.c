@@ -1,0 +1,113 @@
+#include "kernel.h"
+#include "ops.h"
+
+#include "shaders/params/matmul.h"
+
+enum { FEW_ROWS = 8 }; // up to here a product is bound by reading its weights
+
+static vkssm_status check(const vks_op_target *target, const vks_matmul *op) {
+    uint32_t n_row = op->x.shape[0], n_in = op->x.shape[1], n_out = op->w.shape[0];
+    VKS_TRY(vks_check_shape(target, "matmul: x", &op->x, VKS_SHAPE(n_row, n_in)));
+    VKS_TRY(vks_check_float(target, "matmul: x", &op->x));
+    VKS_TRY(vks_check_stride(target, "matmul: x", &op->x, 0, 8));
+    VKS_TRY(vks_check_shape(target, "matmul: w", &op->w, VKS_SHAPE(n_out, n_in)));
+    VKS_TRY(vks_check_float(target, "matmul: w", &op->w));
+    VKS_TRY(vks_check_stride(target, "matmul: w", &op->w, 0, 8));
+    if (op->w.stride[0] < n_in)
+        return vks_op_fail(target, VKSSM_ERR_ARG, "matmul: w: a row stride of at least %u expected, %llu found", n_in,
+                           (unsigned long long)op->w.stride[0]);
+    VKS_TRY(vks_check_shape(target, "matmul: y", &op->y, VKS_SHAPE(n_row, n_out)));
+    VKS_TRY(vks_check_float(target, "matmul: y", &op->y));
+    VKS_TRY(vks_check_stride(target, "matmul: y", &op->y, 0, op->y.dtype == VKSSM_DTYPE_F32 ? 1 : 2));
+    if (op->bias.address) {
+        VKS_TRY(vks_check_shape(target, "matmul: bias", &op->bias, VKS_SHAPE(n_out)));
+        VKS_TRY(vks_check_dtype(target, "matmul: bias", &op->bias, VKSSM_DTYPE_F32));
+    }
+    return VKSSM_OK;
+}
+
+// Every algorithm can do every shape, so a test may force any; the selector's choice and its plain form stand first.
+static uint32_t choose(const vks_op_target *target, uint32_t n_row, uint32_t n_out) {
+    uint32_t best, plain;
+    if (vks_kernel_traits_of(target->kernels).cpu) {
+        best = plain = n_row == 1   ? VKS_SHADER_matmul_direct_1
+                       : n_row <= 4 ? VKS_SHADER_matmul_direct_4
+                                    : VKS_SHADER_matmul_direct;
+    } else if (n_row <= FEW_ROWS) {
+        best = VKS_SHADER_matmul_vector_sg;
+        plain = VKS_SHADER_matmul_vector;
+    } else { // large tiles only when there are enough of them to fill a device
+        bool large = (uint64_t)n_row * n_out >= 128u * 128u * 64u;
+        best = plain = large ? VKS_SHADER_matmul_tiled_8 : VKS_SHADER_matmul_tiled;
+    }
+    const uint32_t candidates[] = {best,
+                                   plain,
+                                   VKS_SHADER_matmul_tiled_8,
+                                   VKS_SHADER_matmul_vector_sg,
+                                   VKS_SHADER_matmul_vector,
+                                   VKS_SHADER_matmul_direct,
+                                   VKS_SHADER_matmul_direct_4,
+                                   VKS_SHADER_matmul_direct_1,
+                                   VKS_SHADER_matmul_tiled};
+    return vks_kernel_choose(target->kernels, candidates, VKS_COUNT(candidates));
+}
+
+vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
+    VKS_TRY(check(target, op));
+    uint32_t n_row = op->x.shape[0], n_out = op->w.shape[0];
+    vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
+    uint32_t constants[8] = {0, op->x.dtype, op->w.dtype, op->y.dtype, op->bias.address != 0, op->accumulate};
+    vks_kernel_call call = {.shader = choose(target, n_row, n_out), .constants = constants, .n_constant = 6};
+
+    switch (call.shader) {
+    case VKS_SHADER_matmul_tiled:
+    case VKS_SHADER_matmul_tiled_8: {
+        uint32_t side = call.shader == VKS_SHADER_matmul_tiled ? 64 : 128;
+        call.constants = constants + 1; // the workgroup has a fixed size
+        call.n_constant = 5;
+        call.n_group[0] = vks_div_up(n_out, side);
+        call.n_group[1] = vks_div_up(n_row, side);
+        break;
+    }
+    case VKS_SHADER_matmul_vector:
+    case VKS_SHADER_matmul_vector_sg: {
+        call.full_subgroups = call.shader == VKS_SHADER_matmul_vector_sg;
+        bool one = call.full_subgroups && traits.fixed_subgroup && traits.subgroup_size >= 32;
+        constants[0] = one ? traits.subgroup_size : 64;
+        constants[6] = one;
+        constants[7] = n_row < FEW_ROWS ? n_row : FEW_ROWS;
+        call.n_constant = 8;
+        call.n_group[0] = vks_div_up(n_out, 2);
+        call.n_group[1] = vks_div_up(n_row, constants[7]);
+        break;
+    }
+    default: { // direct
+        uint32_t rows = call.shader == VKS_SHADER_matmul_direct ? 8 : call.shader == VKS_SHADER_matmul_direct_4 ? 4 : 1;
+        constants[0] = 16;
+        call.n_group[0] = vks_div_up(n_out, 8 * constants[0]);
+        call.n_group[1] = vks_div_up(n_row, rows);
+        break;
+    }
+    }
+    call.n_group[2] = 1;
+    struct vks_matmul_params push = {
+        .x = op->x.address,
+        .w = op->w.address,
+        .bias = op->bias.address,
+        .y = op->y.address,
+        .n_row = n_row,
+        .n_out = n_out,
+        .n_in = op->x.shape[1],
+        .x_stride = (uint32_t)op->x.stride[0],
+        .w_stride = (uint32_t)op->w.stride[0],
+        .y_stride = (uint32_t)op->y.stride[0],
+    };
+    call.push = &push;
+    call.push_size = sizeof push;
+    call.accesses = (vks_access[]){vks_reads(&op->x), vks_writes(&op->y)};
+    call.n_access = 2;
+    vks_op_begin(target, "matmul");
+    vkssm_status status = vks_kernel_dispatch(target, &call);
+    vks_op_end(target);
+    return status;
+}

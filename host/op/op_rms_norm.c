@@ -1,0 +1,80 @@
+#include "kernel.h"
+#include "ops.h"
+
+#include "shaders/params/rms_norm.h"
+
+static vkssm_status check(const vks_op_target *target, const vks_rms_norm *op, uint32_t n_group) {
+    uint32_t n_row = op->y.shape[0], n_channel = op->y.shape[1];
+    VKS_TRY(vks_check_shape(target, "rms_norm: x", &op->x, VKS_SHAPE(n_row, n_channel)));
+    VKS_TRY(vks_check_float(target, "rms_norm: x", &op->x));
+    VKS_TRY(vks_check_shape(target, "rms_norm: y", &op->y, VKS_SHAPE(n_row, n_channel)));
+    VKS_TRY(vks_check_float(target, "rms_norm: y", &op->y));
+    VKS_TRY(vks_check_stride(target, "rms_norm: y", &op->y, 0, op->y.dtype == VKSSM_DTYPE_F32 ? 1 : 2));
+    if (op->weight.address) {
+        VKS_TRY(vks_check_shape(target, "rms_norm: weight", &op->weight, VKS_SHAPE(n_channel)));
+        VKS_TRY(vks_check_dtype(target, "rms_norm: weight", &op->weight, VKSSM_DTYPE_F32));
+    }
+    if (op->residual.address) {
+        VKS_TRY(vks_check_shape(target, "rms_norm: residual", &op->residual, VKS_SHAPE(n_row, n_channel)));
+        VKS_TRY(vks_check_dtype(target, "rms_norm: residual", &op->residual, VKSSM_DTYPE_F32));
+    }
+    if (op->gate.address) {
+        VKS_TRY(vks_check_shape(target, "rms_norm: gate", &op->gate, VKS_SHAPE(n_row, n_channel)));
+        VKS_TRY(vks_check_dtype(target, "rms_norm: gate", &op->gate, op->x.dtype));
+        if (op->residual.address)
+            return vks_op_fail(target, VKSSM_ERR_ARG, "rms_norm: a gate or a residual expected, both found");
+    }
+    if (n_channel % n_group != 0)
+        return vks_op_fail(target, VKSSM_ERR_ARG, "rms_norm: a number of groups that divides %u channels expected, %u found",
+                           n_channel, n_group);
+    if (op->y.dtype != VKSSM_DTYPE_F32 && n_group > 1 && n_channel / n_group % 2 != 0)
+        return vks_op_fail(target, VKSSM_ERR_ARG, "rms_norm: groups of even size expected for %s, size %u found",
+                           vkssm_dtype_name(op->y.dtype), n_channel / n_group);
+    return VKSSM_OK;
+}
+
+vkssm_status vks_op_rms_norm(const vks_op_target *target, const vks_rms_norm *op) {
+    uint32_t n_group = op->n_group ? op->n_group : 1, n_row = op->y.shape[0];
+    VKS_TRY(check(target, op, n_group));
+    uint32_t group_size = op->y.shape[1] / n_group;
+
+    uint32_t shader = vks_kernel_choose(target->kernels, (uint32_t[]){VKS_SHADER_rms_norm_sg, VKS_SHADER_rms_norm}, 2);
+    bool subgroup = shader == VKS_SHADER_rms_norm_sg;
+    vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
+    // Wide rows want many loads in flight; a CPU wants no barrier, which a single subgroup spares.
+    uint32_t wg_size = group_size > 1024 ? 256 : 64;
+    bool one_subgroup = subgroup && traits.cpu && traits.fixed_subgroup;
+    if (one_subgroup) wg_size = traits.subgroup_size;
+    uint32_t gate = !op->gate.address ? 0 : op->gate_after ? 2 : 1;
+
+    struct vks_rms_norm_params push = {
+        .x = op->x.address,
+        .residual = op->residual.address,
+        .gate = op->gate.address,
+        .weight = op->weight.address,
+        .y = op->y.address,
+        .x_stride = (uint32_t)op->x.stride[0],
+        .residual_stride = (uint32_t)op->residual.stride[0],
+        .gate_stride = (uint32_t)op->gate.stride[0],
+        .y_stride = (uint32_t)op->y.stride[0],
+        .group_size = group_size,
+        .eps = op->eps,
+    };
+    vks_op_begin(target, "rms_norm");
+    vkssm_status status = vks_kernel_dispatch(
+        target, &(vks_kernel_call){
+                    .shader = shader,
+                    .constants = (uint32_t[]){wg_size, op->x.dtype, op->y.dtype, op->residual.address != 0, gate,
+                                              op->weight.address != 0, one_subgroup},
+                    .n_constant = subgroup ? 7 : 6,
+                    .full_subgroups = subgroup,
+                    .push = &push,
+                    .push_size = sizeof push,
+                    .n_group = {n_group, n_row, 1},
+                    .accesses = (vks_access[]){vks_reads(&op->x), vks_reads(&op->gate), vks_writes(&op->residual),
+                                               vks_writes(&op->y)},
+                    .n_access = 4,
+                });
+    vks_op_end(target);
+    return status;
+}

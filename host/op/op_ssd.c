@@ -1,0 +1,218 @@
+#include "kernel.h"
+#include "ops.h"
+
+#include "shaders/params/ssd.h"
+#include "shaders/params/ssd_step.h"
+
+enum { DEFAULT_CHUNK = 64 };
+
+typedef struct sizes {
+    uint32_t n_sequence, n_time, n_head, n_group, n_width, n_state, chunk, n_chunk;
+} sizes;
+
+static sizes sizes_of(const vks_ssd *op) {
+    sizes s = {
+        .n_sequence = op->x.shape[0],
+        .n_time = op->x.shape[1],
+        .n_head = op->x.shape[2],
+        .n_group = op->b.shape[2],
+        .n_width = op->x.shape[3],
+        .n_state = op->b.shape[3],
+        .chunk = op->chunk ? op->chunk : DEFAULT_CHUNK,
+    };
+    s.n_chunk = vks_div_up(s.n_time, s.chunk);
+    return s;
+}
+
+// Floats of the three intermediate results, in this order in scratch; each starts on 256 bytes.
+typedef struct scratch_layout {
+    uint64_t decays, products, chunk_states, total;
+} scratch_layout;
+
+static scratch_layout scratch_of(const sizes *s) {
+    uint64_t chunks = (uint64_t)s->n_sequence * s->n_chunk;
+    scratch_layout layout = {0};
+    layout.products = vks_align_up(chunks * 3 * s->n_head * s->chunk, 64);
+    layout.chunk_states = layout.products + vks_align_up(chunks * s->n_group * s->chunk * s->chunk, 64);
+    layout.total = layout.chunk_states + chunks * s->n_head * s->n_width * s->n_state;
+    return layout;
+}
+
+uint64_t vks_ssd_scratch_size(uint32_t n_sequence, uint32_t n_time, uint32_t n_head, uint32_t n_group, uint32_t n_width,
+                              uint32_t n_state, uint32_t chunk) {
+    if (n_time <= 1) return 0;
+    sizes s = {n_sequence, n_time, n_head, n_group, n_width, n_state, chunk ? chunk : DEFAULT_CHUNK, 0};
+    s.n_chunk = vks_div_up(n_time, s.chunk);
+    return scratch_of(&s).total;
+}
+
+static vkssm_status check(const vks_op_target *target, const vks_ssd *op, const sizes *s) {
+    const vks_tensor *x = &op->x;
+    VKS_TRY(vks_check_shape(target, "ssd: x", x, VKS_SHAPE(s->n_sequence, s->n_time, s->n_head, s->n_width)));
+    VKS_TRY(vks_check_float(target, "ssd: x", x));
+    VKS_TRY(vks_check_shape(target, "ssd: b", &op->b, VKS_SHAPE(s->n_sequence, s->n_time, s->n_group, s->n_state)));
+    VKS_TRY(vks_check_shape(target, "ssd: c", &op->c, VKS_SHAPE(s->n_sequence, s->n_time, s->n_group, s->n_state)));
+    VKS_TRY(vks_check_shape(target, "ssd: dt", &op->dt, VKS_SHAPE(s->n_sequence, s->n_time, s->n_head)));
+    VKS_TRY(vks_check_dtype(target, "ssd: b", &op->b, x->dtype));
+    VKS_TRY(vks_check_dtype(target, "ssd: c", &op->c, x->dtype));
+    VKS_TRY(vks_check_dtype(target, "ssd: dt", &op->dt, x->dtype));
+    VKS_TRY(vks_check_shape(target, "ssd: heads", &op->heads, VKS_SHAPE(3, s->n_head)));
+    VKS_TRY(vks_check_dtype(target, "ssd: heads", &op->heads, VKSSM_DTYPE_F32));
+    VKS_TRY(vks_check_shape(target, "ssd: state", &op->state,
+                            VKS_SHAPE(op->state.shape[0], s->n_head, s->n_width, s->n_state)));
+    VKS_TRY(vks_check_dtype(target, "ssd: state", &op->state, VKSSM_DTYPE_F32));
+    VKS_TRY(vks_check_stride(target, "ssd: state", &op->state, 0, 1));
+    VKS_TRY(vks_check_shape(target, "ssd: y", &op->y, VKS_SHAPE(s->n_sequence, s->n_time, s->n_head, s->n_width)));
+    VKS_TRY(vks_check_float(target, "ssd: y", &op->y));
+    if (op->slots.address) {
+        VKS_TRY(vks_check_shape(target, "ssd: slots", &op->slots, VKS_SHAPE(s->n_sequence)));
+        VKS_TRY(vks_check_dtype(target, "ssd: slots", &op->slots, VKSSM_DTYPE_I32));
+    }
+    if (s->n_head % s->n_group != 0)
+        return vks_op_fail(target, VKSSM_ERR_ARG, "ssd: a number of groups that divides %u heads expected, %u found",
+                           s->n_head, s->n_group);
+    if (op->y.dtype != VKSSM_DTYPE_F32 && s->n_width % 2 != 0)
+        return vks_op_fail(target, VKSSM_ERR_ARG, "ssd: an even head width expected for %s, %u found",
+                           vkssm_dtype_name(op->y.dtype), s->n_width);
+    bool dense = x->stride[2] == s->n_width && op->y.stride[2] == s->n_width && op->b.stride[2] == s->n_state &&
+                 op->c.stride[2] == s->n_state;
+    bool same_rows = op->b.stride[1] == x->stride[1] && op->c.stride[1] == x->stride[1];
+    bool packed = s->n_sequence == 1 ||
+                  (x->stride[0] == s->n_time * x->stride[1] && op->y.stride[0] == s->n_time * op->y.stride[1] &&
+                   op->dt.stride[0] == s->n_time * op->dt.stride[1]);
+    if (!dense || !same_rows || !packed)
+        return vks_op_fail(target, VKSSM_ERR_ARG,
+                           "ssd: dense heads and groups, equal token strides of x, b, c, and sequences T tokens apart expected");
+    return VKSSM_OK;
+}
+
+static vkssm_status step(const vks_op_target *target, const vks_ssd *op, const sizes *s) {
+    uint32_t shader = vks_kernel_choose(target->kernels, (uint32_t[]){VKS_SHADER_ssd_step_sg, VKS_SHADER_ssd_step}, 2);
+    vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
+    if (traits.cpu) // a lane per bundle of rows and no exchange between lanes, unless a test forces the other one
+        shader = vks_kernel_choose(target->kernels, (uint32_t[]){VKS_SHADER_ssd_step, VKS_SHADER_ssd_step_sg,
+                                                                 VKS_SHADER_ssd_step}, 3);
+    bool subgroup = shader == VKS_SHADER_ssd_step_sg;
+    const uint32_t rows = 4;
+    uint32_t wg_size = traits.cpu && !subgroup ? 16 : 128, lanes = traits.cpu ? 1 : 16;
+    // A subgroup may be as small as the device allows: then more workgroups than needed start, and return at once.
+    uint32_t per_group = wg_size / (subgroup ? traits.subgroup_size : lanes) * rows;
+    struct vks_ssd_step_params push = {
+        .x = op->x.address,
+        .b = op->b.address,
+        .c = op->c.address,
+        .dt = op->dt.address,
+        .heads = op->heads.address,
+        .state = op->state.address,
+        .slots = op->slots.address,
+        .y = op->y.address,
+        .n_head = s->n_head,
+        .n_group = s->n_group,
+        .n_width = s->n_width,
+        .n_state = s->n_state,
+        .x_stride = (uint32_t)op->x.stride[0],
+        .dt_stride = (uint32_t)op->dt.stride[0],
+        .y_stride = (uint32_t)op->y.stride[0],
+        .state_stride = (uint32_t)op->state.stride[0],
+        .dt_min = op->dt_min,
+        .dt_max = op->dt_max,
+    };
+    return vks_kernel_dispatch(
+        target, &(vks_kernel_call){
+                    .shader = shader,
+                    .constants = (uint32_t[]){wg_size, op->x.dtype, op->y.dtype, lanes, rows},
+                    .n_constant = 5,
+                    .full_subgroups = subgroup,
+                    .push = &push,
+                    .push_size = sizeof push,
+                    .n_group = {vks_div_up(s->n_width, per_group), s->n_head, s->n_sequence},
+                    .accesses = (vks_access[]){vks_reads(&op->x), vks_reads(&op->b), vks_reads(&op->c), vks_reads(&op->dt),
+                                               vks_reads(&op->slots), vks_writes(&op->state), vks_writes(&op->y)},
+                    .n_access = 7,
+                });
+}
+
+static vkssm_status chunked(const vks_op_target *target, const vks_ssd *op, const sizes *s) {
+    scratch_layout layout = scratch_of(s);
+    VKS_TRY(vks_check_shape(target, "ssd: scratch", &op->scratch, VKS_SHAPE(op->scratch.shape[0])));
+    if (op->scratch.shape[0] < layout.total)
+        return vks_op_fail(target, VKSSM_ERR_ARG, "ssd: scratch: %llu floats expected, %u found",
+                           (unsigned long long)layout.total, op->scratch.shape[0]);
+    uint64_t scratch = op->scratch.address;
+    struct vks_ssd_params push = {
+        .x = op->x.address,
+        .b = op->b.address,
+        .c = op->c.address,
+        .dt = op->dt.address,
+        .heads = op->heads.address,
+        .decays = scratch + 4 * layout.decays,
+        .products = scratch + 4 * layout.products,
+        .chunk_states = scratch + 4 * layout.chunk_states,
+        .state = op->state.address,
+        .slots = op->slots.address,
+        .y = op->y.address,
+        .n_time = s->n_time,
+        .x_stride = (uint32_t)op->x.stride[1],
+        .dt_stride = (uint32_t)op->dt.stride[1],
+        .y_stride = (uint32_t)op->y.stride[1],
+        .state_stride = (uint32_t)op->state.stride[0],
+        .dt_min = op->dt_min,
+        .dt_max = op->dt_max,
+    };
+    vks_access decays = {push.decays, 4 * (layout.products - layout.decays), false};
+    vks_access products = {push.products, 4 * (layout.chunk_states - layout.products), false};
+    vks_access states = {push.chunk_states, 4 * (layout.total - layout.chunk_states), false};
+    vks_access decays_w = {decays.address, decays.size, true}, products_w = {products.address, products.size, true};
+    vks_access states_w = {states.address, states.size, true};
+    vks_access x = vks_reads(&op->x), b = vks_reads(&op->b), c = vks_reads(&op->c), slots = vks_reads(&op->slots);
+
+    uint32_t q = s->chunk, wg = vks_kernel_traits_of(target->kernels).cpu ? 16 : 64;
+    uint32_t tiles_product = (q / 4) * (q / 4);
+    uint32_t tiles_state = vks_div_up(s->n_width, 8) * vks_div_up(s->n_state, 8);
+    uint32_t tiles_output = (q / 8) * vks_div_up(s->n_width, 8);
+    const struct {
+        uint32_t shader, n_group[3];
+        vks_access accesses[6];
+    } passes[] = {
+        {VKS_SHADER_ssd_decay,
+         {vks_div_up(s->n_head, wg), s->n_chunk, s->n_sequence},
+         {vks_reads(&op->dt), decays_w}},
+        {VKS_SHADER_ssd_product,
+         {vks_div_up(tiles_product, wg), s->n_chunk, s->n_sequence * s->n_group},
+         {b, c, products_w}},
+        {VKS_SHADER_ssd_state,
+         {vks_div_up(tiles_state, wg), s->n_chunk, s->n_sequence * s->n_head},
+         {x, b, decays, states_w}},
+        {VKS_SHADER_ssd_pass,
+         {vks_div_up(s->n_width * s->n_state, wg), s->n_head, s->n_sequence},
+         {decays, slots, states_w, vks_writes(&op->state)}},
+        {VKS_SHADER_ssd_output,
+         {vks_div_up(tiles_output, wg), s->n_chunk, s->n_sequence * s->n_head},
+         {x, c, decays, products, states, vks_writes(&op->y)}},
+    };
+    for (size_t i = 0; i < VKS_COUNT(passes); i++)
+        VKS_TRY(vks_kernel_dispatch(
+            target, &(vks_kernel_call){
+                        .shader = passes[i].shader,
+                        .constants = (uint32_t[]){wg, op->x.dtype, op->y.dtype, q, s->n_head, s->n_group, s->n_width,
+                                                  s->n_state},
+                        .n_constant = 8,
+                        .push = &push,
+                        .push_size = sizeof push,
+                        .n_group = {passes[i].n_group[0], passes[i].n_group[1], passes[i].n_group[2]},
+                        .accesses = passes[i].accesses,
+                        .n_access = 6, // those not set span no bytes
+                    }));
+    return VKSSM_OK;
+}
+
+vkssm_status vks_op_ssd(const vks_op_target *target, const vks_ssd *op) {
+    sizes s = sizes_of(op);
+    if (s.chunk % 8 != 0)
+        return vks_op_fail(target, VKSSM_ERR_ARG, "ssd: a chunk length that is a multiple of 8 expected, %u found", s.chunk);
+    VKS_TRY(check(target, op, &s));
+    vks_op_begin(target, "ssd");
+    vkssm_status status = s.n_time == 1 ? step(target, op, &s) : chunked(target, op, &s);
+    vks_op_end(target);
+    return status;
+}

@@ -1,0 +1,85 @@
+// The operators. Each checks its operands, picks a variant for the device and records dispatches into the target; it never
+// waits and never allocates device memory. Errors: ERR_ARG for operands that do not fit together (the message names the
+// operator, the operand, both shapes), ERR_UNSUPPORTED, ERR_OOM_*. Rows of 16-bit tensors start on 4 bytes; rows of `w` and
+// `x` of a product on 16 bytes.
+#ifndef VKS_OPS_H
+#define VKS_OPS_H
+
+#include "op.h"
+
+// y[t, :] = table[ids[index[t]], :]. Cost: reads T rows.
+typedef struct vks_embedding {
+    vks_tensor ids;   // [n] I32; ids outside [0, V) give zeros. With an index of any stride
+    vks_tensor index; // [T] I32, or none: t
+    vks_tensor table; // [V, D] F32, F16 or BF16
+    vks_tensor y;     // [T, D] F32
+} vks_embedding;
+vkssm_status vks_op_embedding(const vks_op_target *target, const vks_embedding *op);
+
+// y = w u / sqrt(mean(u^2) + eps), the mean over each of n_group groups of neighbouring channels (Zhang and Sennrich
+// 2019; the gated form: Dao and Gu 2024, section 7).
+typedef struct vks_rms_norm {
+    vks_tensor x;        // [T, D] F32, F16 or BF16
+    vks_tensor residual; // [T, D] F32 or none: u = x + residual, and the sum replaces the residual. Not with a gate
+    vks_tensor gate;     // [T, D] like x, or none: u = x silu(gate)
+    vks_tensor weight;   // [D] F32; none: y = u, without a norm
+    vks_tensor y;        // [T, D] F32, F16 or BF16
+    uint32_t n_group;    // 0: 1. D / n_group must be even for 16-bit y
+    float eps;
+    bool gate_after;     // y = norm(x) silu(gate) instead
+} vks_rms_norm;
+vkssm_status vks_op_rms_norm(const vks_op_target *target, const vks_rms_norm *op);
+
+// y[m, n] = sum over k of x[m, k] w[n, k] (+ bias[n]) (+ y[m, n]). Sums in float32.
+typedef struct vks_matmul {
+    vks_tensor x;    // [M, K] F32, F16 or BF16, row stride a multiple of 8
+    vks_tensor w;    // [N, K] F32, F16 or BF16, row stride a multiple of 8, zeros between K and the stride
+    vks_tensor bias; // [N] F32 or none
+    vks_tensor y;    // [M, N] F32, F16 or BF16
+    bool accumulate; // add to what y holds
+} vks_matmul;
+vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op);
+
+// Causal depthwise convolution along time: y[t, c] = act(bias[c] + sum over j of w[j, c] x[t - (K-1) + j, c]), the inputs
+// before the first token from the state, which afterwards holds the last K-1 inputs.
+typedef struct vks_conv1d {
+    vks_tensor x;     // [B, T, C] F32, F16 or BF16
+    vks_tensor w;     // [K, C] F32, oldest tap first
+    vks_tensor bias;  // [C] F32 or none
+    vks_tensor state; // [slots, K-1, C] F32, oldest input first
+    vks_tensor slots; // [B] I32 or none: sequence b uses slot b
+    vks_tensor y;     // [B, T, C] F32, F16 or BF16; not x
+    bool silu;        // act = SiLU, else none
+} vks_conv1d;
+vkssm_status vks_op_conv1d(const vks_op_target *target, const vks_conv1d *op);
+
+// Mamba-2's recurrence (Dao and Gu 2024): dt = clamp(softplus(dt + bias)), S[t] = exp(dt A) S[t-1] + dt x (outer) B,
+// y = S C + D x, per head h with group h / (H / G) of B and C. More than one token: by the chunked algorithm (section 6);
+// one token: by the recurrence.
+typedef struct vks_ssd {
+    vks_tensor x;       // [B, T, H, P] F32, F16 or BF16; b and c have the same type and token stride
+    vks_tensor b, c;    // [B, T, G, N]
+    vks_tensor dt;      // [B, T, H] of x's type, before bias and softplus
+    vks_tensor heads;   // [3, H] F32: A (negative), bias of dt, D
+    vks_tensor state;   // [slots, H, P, N] F32: initial state in, final state out
+    vks_tensor slots;   // [B] I32 or none: sequence b uses slot b
+    vks_tensor y;       // [B, T, H, P] F32, F16 or BF16 (16-bit: P even)
+    vks_tensor scratch; // [n] F32, n at least vks_ssd_scratch_size; not used for one token
+    uint32_t chunk;     // Q, a multiple of 8; 0: 64. The result does not depend on it but for rounding
+    float dt_min, dt_max;
+} vks_ssd;
+uint64_t vks_ssd_scratch_size(uint32_t n_sequence, uint32_t n_time, uint32_t n_head, uint32_t n_group, uint32_t n_width,
+                              uint32_t n_state, uint32_t chunk); // floats
+vkssm_status vks_op_ssd(const vks_op_target *target, const vks_ssd *op);
+
+// The next token of each sequence from its logits, by the slot's control words (shaders/params/sample.h), which also take
+// the token; it is appended to the slot's ring.
+typedef struct vks_sample {
+    vks_tensor logits;   // [B, V] F32, V below 2^24
+    vks_tensor slots;    // [B] I32 or none: sequence b is slot b
+    vks_tensor controls; // [slots, VKS_CONTROL_SIZE] I32
+    vks_tensor ring;     // [slots, n] I32
+} vks_sample;
+vkssm_status vks_op_sample(const vks_op_target *target, const vks_sample *op);
+
+#endif
