@@ -1,0 +1,149 @@
+// sample: the next token of each sequence. Temperature 0: the largest logit, lowest id among equals. Else, in this order:
+//         logits / temperature; keep those not below the top_k-th largest; keep the smallest set of the most probable ones
+//         whose probability reaches top_p (Holtzman et al. 2020); draw one with probability exp(l / temperature) / sum.
+//         Both cuts are thresholds found by bisection over the ordered bits of the logits, so equals are kept together.
+// Push      shaders/params/sample.h; shapes and the control words stand there
+// Mapping   x: one workgroup per sequence; invocations stride over the vocabulary
+// Constants 0 WG_SIZE (power of two)  1 ONE_SUBGROUP
+// Needs     SUBGROUP: subgroup arithmetic; without it a tree in shared memory. V below 2^24 (counts are floats)
+// Numerics  f32 sums, in an order that depends on WG_SIZE only; uniform numbers from Philox4x32-10 (Salmon et al. 2011)
+//           with key = seed and counter = position
+// Twin      tests/ref/ref_sample.c
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "params/sample.h"
+#include "include/io.glsl"
+
+layout(local_size_x_id = 0) in;
+layout(constant_id = 0) const uint WG_SIZE = 64;
+#ifdef SUBGROUP
+layout(constant_id = 1) const bool ONE_SUBGROUP = false;
+#endif
+#include "include/reduce.glsl"
+
+shared float segment_sums[WG_SIZE];
+
+uint row_at; // first logit of this sequence
+
+float logit(uint id) {
+    return Floats(params.logits).at[row_at + id];
+}
+
+// Bits of a float in an order that compares as the floats do.
+uint ordered(float value) {
+    uint bits = floatBitsToUint(value);
+    return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
+}
+
+float largest_logit() {
+    float largest = uintBitsToFloat(0xff800000u);
+    for (uint id = gl_LocalInvocationIndex; id < params.n_vocab; id += WG_SIZE) largest = max(largest, logit(id));
+    return workgroup_max(largest);
+}
+
+// Lowest id with that logit (V - 1 if there is none: all are NaN). Ids are exact in floats.
+uint first_with(float value) {
+    float found = -float(params.n_vocab - 1);
+    for (uint id = gl_LocalInvocationIndex; id < params.n_vocab; id += WG_SIZE)
+        if (logit(id) == value) {
+            found = -float(id);
+            break;
+        }
+    return uint(-workgroup_max(found));
+}
+
+// Sum of exp((l - largest) scale) over the logits whose ordered bits are at least `threshold`; with scale 0: their number.
+float mass_above(uint threshold, float largest, float scale) {
+    float sum = 0.0;
+    for (uint id = gl_LocalInvocationIndex; id < params.n_vocab; id += WG_SIZE) {
+        float l = logit(id);
+        if (ordered(l) >= threshold) sum += scale == 0.0 ? 1.0 : exp((l - largest) * scale);
+    }
+    return workgroup_add(sum);
+}
+
+// The highest threshold, at least `lowest`, above which there still is `wanted` of the mass: bit by bit from the top.
+uint highest_threshold(uint lowest, float wanted, float largest, float scale) {
+    uint threshold = 0;
+    for (uint bit = 0x80000000u; bit != 0; bit >>= 1) {
+        uint trial = threshold | bit;
+        if (trial <= lowest || mass_above(trial, largest, scale) >= wanted) threshold = trial;
+    }
+    return max(threshold, lowest);
+}
+
+// First word of Philox4x32-10 as a float in [0, 1).
+float uniform_number(uvec2 key, uint position) {
+    uvec4 c = uvec4(position, 0, 0, 0);
+    for (uint round = 0; round < 10; round++) {
+        uint high0, low0, high1, low1;
+        umulExtended(0xD2511F53u, c.x, high0, low0);
+        umulExtended(0xCD9E8D57u, c.z, high1, low1);
+        c = uvec4(high1 ^ c.y ^ key.x, low1, high0 ^ c.w ^ key.y, low0);
+        key += uvec2(0x9E3779B9u, 0xBB67AE85u);
+    }
+    return float(c.x >> 8) * (1.0 / 16777216.0);
+}
+
+// Draw from the logits at or above `threshold`. Invocation i owns the i-th contiguous segment of the vocabulary; the one
+// whose part of the running sum holds the target walks its segment. Returns V for all others.
+uint draw(uint threshold, float largest, float scale, float number) {
+    uint size = (params.n_vocab + WG_SIZE - 1) / WG_SIZE, i = gl_LocalInvocationIndex;
+    uint first = min(i * size, params.n_vocab), end = min(first + size, params.n_vocab);
+    float sum = 0.0;
+    for (uint id = first; id < end; id++)
+        if (ordered(logit(id)) >= threshold) sum += exp((logit(id) - largest) * scale);
+    segment_sums[i] = sum;
+    barrier();
+    float before = 0.0, total = 0.0;
+    for (uint j = 0; j < WG_SIZE; j++) {
+        if (j == i) before = total;
+        total += segment_sums[j];
+    }
+    float target = number * total;
+    if (target >= total) target = uintBitsToFloat(floatBitsToUint(total) - 1u); // rounded up: stay inside
+    if (target < before || target >= before + sum) return params.n_vocab;
+    uint chosen = params.n_vocab;
+    for (uint id = first; id < end; id++) {
+        if (ordered(logit(id)) < threshold) continue;
+        chosen = id; // the last one kept, should rounding leave the target above the walked sum
+        before += exp((logit(id) - largest) * scale);
+        if (target < before) break;
+    }
+    return chosen;
+}
+
+void main() {
+    uint sequence = gl_WorkGroupID.x;
+    uint slot = is_null(params.slots) ? sequence : Words(params.slots).at[sequence];
+    row_at = sequence * params.logits_stride;
+    Words control = Words(params.controls);
+    uint at = slot * VKS_CONTROL_SIZE;
+    float temperature = uintBitsToFloat(control.at[at + VKS_CONTROL_TEMPERATURE]);
+    uint top_k = control.at[at + VKS_CONTROL_TOP_K], count = control.at[at + VKS_CONTROL_COUNT];
+    float top_p = uintBitsToFloat(control.at[at + VKS_CONTROL_TOP_P]);
+
+    float largest = largest_logit();
+    uint token = params.n_vocab;
+    bool mine = gl_LocalInvocationIndex == 0;
+    if (temperature == 0.0) {
+        token = first_with(largest);
+    } else {
+        float scale = 1.0 / temperature;
+        uint threshold = 0;
+        if (top_k > 0 && top_k < params.n_vocab) threshold = highest_threshold(0, float(top_k), largest, 0.0);
+        if (top_p < 1.0) {
+            float wanted = top_p * mass_above(threshold, largest, scale);
+            threshold = highest_threshold(threshold, wanted, largest, scale);
+        }
+        uvec2 seed = uvec2(control.at[at + VKS_CONTROL_SEED_LOW], control.at[at + VKS_CONTROL_SEED_HIGH]);
+        float number = uniform_number(seed, control.at[at + VKS_CONTROL_POSITION] + count);
+        token = draw(threshold, largest, scale, number);
+        mine = token < params.n_vocab;
+    }
+    barrier(); // every invocation has read the control words
+    if (!mine) return;
+    control.at[at + VKS_CONTROL_TOKEN] = token;
+    control.at[at + VKS_CONTROL_COUNT] = count + 1;
+    Words(params.ring).at[slot * params.ring_size + count % params.ring_size] = token;
+}
