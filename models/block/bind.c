@@ -1,0 +1,66 @@
+#include "bind.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "host/base/status.h"
+
+enum { NAME_SIZE = 256 };
+
+void vks_bind_prefix(vks_bind *bind, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(bind->prefix, sizeof bind->prefix, format, args);
+    va_end(args);
+}
+
+static const char *shape_text(char *text, size_t size, uint32_t n_dim, const uint64_t *shape) {
+    size_t at = (size_t)snprintf(text, size, "[");
+    for (uint32_t i = 0; i < n_dim && at < size; i++)
+        at += (size_t)snprintf(text + at, size - at, "%s%llu", i ? ", " : "", (unsigned long long)shape[i]);
+    if (at < size) snprintf(text + at, size - at, "]");
+    return text;
+}
+
+bool vks_bind_has(const vks_bind *bind, const char *name) {
+    char full[NAME_SIZE];
+    vkssm_named_tensor tensor;
+    snprintf(full, sizeof full, "%s%s", bind->prefix, name);
+    return vks_weights_find(bind->weights, full, &tensor);
+}
+
+vkssm_status vks_bind_find(const vks_bind *bind, const char *name, uint32_t n_dim, const uint64_t *shape,
+                           vkssm_named_tensor *out) {
+    char full[NAME_SIZE], wanted[96], found[192];
+    const char *path = vks_weights_path(bind->weights);
+    snprintf(full, sizeof full, "%s%s", bind->prefix, name);
+    shape_text(wanted, sizeof wanted, n_dim, shape);
+    if (!vks_weights_find(bind->weights, full, out))
+        return vks_fail(bind->log, VKSSM_ERR_FORMAT, "%s: tensor %s of shape %s expected, none found", path, full, wanted);
+    bool same = out->n_dim == n_dim;
+    for (uint32_t i = 0; same && i < n_dim; i++) same = out->shape[i] == shape[i];
+    if (!same)
+        return vks_fail(bind->log, VKSSM_ERR_FORMAT, "%s: tensor %s: shape %s expected, %s found", path, full, wanted,
+                        shape_text(found, sizeof found, out->n_dim, out->shape));
+    return VKSSM_OK;
+}
+
+vkssm_status vks_bind_named_matrix(const vks_bind *bind, const char *name, uint32_t n_row, uint32_t n_column,
+                                   vks_tensor *out) {
+    vkssm_named_tensor source;
+    VKS_TRY(vks_bind_find(bind, name, 2, (uint64_t[]){n_row, n_column}, &source));
+    return vks_bind_matrix(bind->binder, &source, n_row, n_column, out);
+}
+
+vkssm_status vks_bind_named_vector(const vks_bind *bind, const char *name, uint32_t n, vks_tensor *out) {
+    vks_bind_part part = {0};
+    VKS_TRY(vks_bind_find(bind, name, 1, (uint64_t[]){n}, &part.source));
+    return vks_bind_array(bind->binder, &part, 1, 1, (uint32_t[]){n}, out);
+}
+
+vkssm_status vks_bind_named_conv(const vks_bind *bind, const char *name, uint32_t n_channel, uint32_t n_tap,
+                                 vks_tensor *out) {
+    vks_bind_part part = {.transform = VKS_TRANSFORM_TRANSPOSE};
+    VKS_TRY(vks_bind_find(bind, name, 3, (uint64_t[]){n_channel, 1, n_tap}, &part.source));
+    return vks_bind_array(bind->binder, &part, 1, 2, (uint32_t[]){n_tap, n_channel}, out);
+}

@@ -1,0 +1,32 @@
+// Finding a model's tensors by name and binding them, with messages that name file, tensor, expectation and finding.
+#ifndef VKS_BIND_H
+#define VKS_BIND_H
+
+#include "host/core/arch.h"
+#include "models/io/weights.h"
+
+// Where tensors come from and go to while an architecture binds. `prefix` is put in front of every name.
+typedef struct vks_bind {
+    const struct vks_weights *weights;
+    vks_binder *binder;
+    const vkssm_log *log;
+    char prefix[96];
+} vks_bind;
+
+void vks_bind_prefix(vks_bind *bind, const char *format, ...);
+
+// The tensor prefix+name of exactly this shape.
+vkssm_status vks_bind_find(const vks_bind *bind, const char *name, uint32_t n_dim, const uint64_t *shape,
+                           vkssm_named_tensor *out);
+bool vks_bind_has(const vks_bind *bind, const char *name);
+
+// Bind prefix+name as a matrix [n_row, n_column].
+vkssm_status vks_bind_named_matrix(const vks_bind *bind, const char *name, uint32_t n_row, uint32_t n_column,
+                                   vks_tensor *out);
+// Bind prefix+name as a float32 vector [n].
+vkssm_status vks_bind_named_vector(const vks_bind *bind, const char *name, uint32_t n, vks_tensor *out);
+// Bind prefix+name, a depthwise convolution [n_channel, 1, n_tap], as [n_tap, n_channel].
+vkssm_status vks_bind_named_conv(const vks_bind *bind, const char *name, uint32_t n_channel, uint32_t n_tap,
+                                 vks_tensor *out);
+
+#endif
