@@ -1,0 +1,689 @@
+"""The command as its users see it: output, exit statuses, one-line messages.
+
+Usage: check_cli.py VKSSM ZOO [PART-OF-NAME]. Cases that need a Vulkan device are skipped, with the reason, where there
+is none. Exit status 0, 1, or 77 if there was no device or all cases were skipped.
+"""
+
+import json
+import math
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import traceback
+
+VKSSM, ZOO = (os.path.abspath(path) for path in sys.argv[1:3])
+PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+STORIES = os.path.join(ZOO, "stories-mamba2")
+GOLDEN = os.path.join(STORIES, "golden.safetensors")
+COMMANDS = ("info", "generate", "eval", "logits")
+FEATURES = (
+    "subgroup_arithmetic subgroup_shuffle shader_f16 storage_16 shader_int8 storage_8 shader_int64 integer_dot "
+    "bfloat16 cooperative_matrix cooperative_matrix_2 pipeline_statistics memory_budget timestamps"
+).split()
+cases = []
+
+
+def case(function):
+    cases.append((function, False))
+    return function
+
+
+def device_case(function):
+    cases.append((function, True))
+    return function
+
+
+class Result:
+    def __init__(self, arguments, process):
+        self.what = "vkssm " + " ".join(repr(a) if isinstance(a, bytes) or not a else a for a in arguments)
+        self.status, self.out, self.err = process.returncode, process.stdout, process.stderr
+
+    def expect(self, condition, wanted):
+        if not condition:
+            raise AssertionError(
+                f"{self.what}: expected {wanted}; found status {self.status}, stdout {self.out[:600]!r}, "
+                f"stderr {self.err[:600]!r}"
+            )
+
+    def passed(self):
+        self.expect(self.status == 0, "status 0")
+        return self
+
+    def failed(self, *parts, status=1):
+        """The status, nothing on stdout, and one line on stderr that holds all parts, in any case."""
+        self.expect(self.status == status, f"status {status}")
+        self.expect(self.out == b"", "nothing on stdout")
+        line = self.err.decode("utf-8", "replace")
+        one = line.startswith("vkssm: ") and line.endswith("\n") and line.count("\n") == 1
+        self.expect(one, 'one line on stderr that starts with "vkssm: "')
+        for part in parts:
+            self.expect(part.lower() in line.lower(), f'"{part}" on stderr')
+        return self
+
+
+def run(*arguments, **options):
+    environment = {**os.environ, "XDG_CACHE_HOME": os.path.join(folder, "cache"), **options}
+    process = subprocess.run([VKSSM, *arguments], env=environment, stdin=subprocess.DEVNULL, capture_output=True)
+    return Result(arguments, process)
+
+
+def wrong_usage(*arguments, parts=()):
+    return run(*arguments).failed(*parts, status=2)
+
+
+def equal(what, found, wanted):
+    if found != wanted:
+        raise AssertionError(f"{what}: expected {str(wanted)[:600]}, found {str(found)[:600]}")
+
+
+# ---- safetensors -----------------------------------------------------------------------------------------------------
+
+FORMATS = {"I32": "i", "I64": "q", "F32": "f"}
+
+
+def split_file(path):
+    with open(path, "rb") as file:
+        data = file.read()
+    size = struct.unpack("<Q", data[:8])[0]
+    return json.loads(data[8 : 8 + size]), data[8 + size :]
+
+
+def read_tensor(path, name):
+    header, data = split_file(path)
+    begin, end = header[name]["data_offsets"]
+    values = [value for (value,) in struct.iter_unpack("<" + FORMATS[header[name]["dtype"]], data[begin:end])]
+    return header[name]["shape"], values
+
+
+def write_file(path, header, data):
+    text = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + data)
+
+
+def write_ids(name, dtype, values, shape=None):
+    path = os.path.join(folder, name)
+    data = struct.pack(f"<{len(values)}{FORMATS[dtype]}", *values)
+    entry = {"dtype": dtype, "shape": shape or [len(values)], "data_offsets": [0, len(data)]}
+    write_file(path, {"ids": entry}, data)
+    return path + ":ids"
+
+
+def copy_model(name):
+    """A copy of the model that may be damaged; what stays whole is linked."""
+    path = os.path.join(folder, name)
+    os.mkdir(path)
+    for file in ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"):
+        os.symlink(os.path.join(STORIES, file), os.path.join(path, file))
+    return path
+
+
+def replace(path, data):
+    os.unlink(path)
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+# ---- text ------------------------------------------------------------------------------------------------------------
+
+
+def byte_of_letter():
+    """The byte that each letter of a byte-level vocabulary stands for: printable ones for themselves, the others, in
+    order, for the letters from U+0100."""
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    letters = {chr(byte): byte for byte in plain}
+    others = (byte for byte in range(256) if byte not in plain)
+    letters.update((chr(0x100 + i), byte) for i, byte in enumerate(others))
+    return letters
+
+
+def decode(ids):
+    with open(os.path.join(STORIES, "tokenizer.json"), encoding="utf-8") as file:
+        vocabulary = json.load(file)["model"]["vocab"]
+    token_of = {id: token for token, id in vocabulary.items()}
+    letters = byte_of_letter()
+    return bytes(letters[letter] for id in ids if id != 0 for letter in token_of[id])
+
+
+# ---- cases without a device ------------------------------------------------------------------------------------------
+
+
+@case
+def help_of_each_command():
+    for option in ("--help", "-h"):
+        result = run(option).passed()
+        for command in COMMANDS:
+            result.expect(f"  {command} " in result.out.decode(), f"the command {command}")
+    for command in COMMANDS:
+        result = run(command, "--help").passed()
+        result.expect(result.out.startswith(b"usage: vkssm " + command.encode() + b" "), "a usage line")
+        result.expect(b"\n  --help " in result.out and result.err == b"", "a list of options, nothing on stderr")
+        # Help is given whatever else is there or missing.
+        equal("help after an option", run(command, "--device", "0", "--help").passed().out, result.out)
+
+
+@case
+def version():
+    result = run("--version").passed()
+    result.expect(result.out.startswith(b"vkssm") and result.out.count(b"\n") == 1, "one line")
+
+
+@case
+def wrong_commands():
+    wrong_usage(parts=["command"])
+    wrong_usage("frobnicate", parts=["frobnicate", "generate"])
+    wrong_usage("two\nlines", parts=["two?lines"])
+    wrong_usage("--model", "x")
+
+
+@case
+def wrong_options():
+    for command in COMMANDS:
+        wrong_usage(command, "--frobnicate", parts=[command, "--frobnicate"])
+        wrong_usage(command, "word", parts=["word"])
+        wrong_usage(command, "--device", parts=["--device", "nothing"])
+        wrong_usage(command, "--mask", "warp_drive", parts=["--mask", "warp_drive"])
+        wrong_usage(command, "--mask", "", parts=["--mask"])
+        wrong_usage(command, "--mask", "shader_f16,", parts=["--mask"])
+        wrong_usage(command, "--validation=1", parts=["--validation", "no value"])
+        if command != "info":
+            wrong_usage(command, parts=["--model"])
+            wrong_usage(command, "--precision", "f64", parts=["--precision", "f64", "bf16"])
+            wrong_usage(command, "--weights", "q8_0", parts=["--weights", "q8_0"])
+    wrong_usage("generate", "--model", STORIES, parts=["--prompt"])
+    wrong_usage("logits", "--model", STORIES, "--ids", "1", parts=["--out"])
+
+
+@case
+def options_out_of_range():
+    bad = {
+        "--tokens": ("0", "-1", "", "12x", " 5", "+5", "1e3", "4294967296", "99999999999999999999999"),
+        "--top-k": ("-1", "x", "4294967296"),
+        "--seed": ("-1", "x", "", "18446744073709551616"),
+        "--temperature": ("-0.5", "nan", "inf", "1e39", "1e999", "", "hot", "0.5x", " 1"),
+        "--top-p": ("0", "-1", "1.01", "nan", ""),
+    }
+    for option, values in bad.items():
+        for value in values:
+            wrong_usage("generate", "--model", STORIES, "--prompt", "x", option, value, parts=[option, f'"{value}"'])
+            wrong_usage("generate", "--model", STORIES, "--prompt", "x", f"{option}={value}", parts=[option])
+    for value in ("0", "-5", "x"):
+        wrong_usage("eval", "--model", STORIES, "--text", "x", "--window", value, parts=["--window"])
+
+
+@case
+def sources_that_exclude_each_other():
+    wrong_usage("eval", "--model", STORIES, parts=["--text", "--ids"])
+    wrong_usage("eval", "--model", STORIES, "--text", "x", "--ids", "y:z", parts=["both"])
+    for source in ("file", ":tensor", "file.safetensors:", "file.safetensors", ""):
+        wrong_usage("eval", "--model", STORIES, "--ids", source, parts=["FILE.safetensors:TENSOR"])
+        wrong_usage("logits", "--model", STORIES, "--ids-file", source, "--out", "x", parts=["FILE.safetensors:TENSOR"])
+    wrong_usage("logits", "--model", STORIES, "--out", "x", parts=["--ids", "--ids-file", "--text"])
+    wrong_usage("logits", "--model", STORIES, "--out", "x", "--ids", "1", "--text", "a", parts=["--ids"])
+    for ids in ("", ",", "1,", ",1", "1,,2", "1 2", "1;2", "one", "1.5", "-"):
+        wrong_usage("logits", "--model", STORIES, "--out", "x", "--ids", ids, parts=["--ids", f'"{ids}"'])
+
+
+@case
+def empty_prompt():
+    run("generate", "--model", STORIES, "--prompt", "").failed("--prompt", "empty")
+
+
+@case
+def help_to_a_full_device():
+    if not os.path.exists("/dev/full"):
+        return "no /dev/full on this system"
+    with open("/dev/full", "w") as full:
+        process = subprocess.run([VKSSM, "--help"], stdout=full, stderr=subprocess.PIPE)
+    equal("the status of vkssm --help >/dev/full", process.returncode, 1)
+    equal("lines on stderr", process.stderr.count(b"\n"), 1)
+    return None
+
+
+@case
+def program_of_the_readme():
+    with open(os.path.join(PROJECT, "README.md"), encoding="utf-8") as file:
+        fences = file.read().split("```c\n")
+    equal("C programs in README.md", len(fences) - 1, 1)
+    with open(os.path.join(PROJECT, "samples", "minimal", "main.c"), encoding="utf-8") as file:
+        program = file.read()
+    equal("README.md's program, compared with samples/minimal/main.c", fences[1].split("```")[0], program)
+
+
+# ---- info ------------------------------------------------------------------------------------------------------------
+
+
+@device_case
+def info_as_json():
+    report = json.loads(run("info", "--json").passed().out)
+    selected = report["selected"]
+    equal("the selected device's name in the list", report["devices"][selected["index"]]["name"], selected["name"])
+    equal("features without a name", set(selected["features"]) - set(FEATURES), set())
+    if not selected["variants"] or not any(v["available"] for v in selected["variants"]):
+        raise AssertionError("info --json: expected a kernel variant in use, found none")
+    for variant in selected["variants"]:
+        has_reason, left_out = bool(variant["reason"]), not variant["available"]
+        equal(f"{variant['name']}: a reason if and only if it is left out", has_reason, left_out)
+
+
+@device_case
+def info_for_people():
+    report = json.loads(run("info", "--json").passed().out)
+    result = run("info").passed()
+    lines = result.out.decode()
+    for word in [d["name"] for d in report["devices"]] + [v["name"] for v in report["selected"]["variants"]] + FEATURES:
+        result.expect(word in lines, word)
+
+
+@device_case
+def masked_features_are_absent():
+    found = set(json.loads(run("info", "--json").passed().out)["selected"]["features"])
+    selected = json.loads(run("info", "--json", "--mask", ",".join(FEATURES)).passed().out)["selected"]
+    equal("features under a mask of all", selected["features"], [])
+    equal("features_masked", set(selected["features_masked"]), found)
+
+
+@device_case
+def unknown_device():
+    run("generate", "--model", STORIES, "--prompt", "x", "--device", "no such device").failed("no such device")
+    run("generate", "--model", STORIES, "--prompt", "x", "--device", "4096").failed("4096")
+
+
+# ---- bad models ------------------------------------------------------------------------------------------------------
+
+
+def bad_model(path, *parts):
+    run("logits", "--model", path, "--ids", "1,2", "--out", os.path.join(folder, "never")).failed(*parts)
+    equal("a file left by a failure", os.path.exists(os.path.join(folder, "never")), False)
+
+
+@device_case
+def missing_model():
+    bad_model(os.path.join(folder, "no-such-folder"), "no-such-folder")
+    bad_model("")
+    os.mkdir(os.path.join(folder, "empty"))
+    bad_model(os.path.join(folder, "empty"), "empty")
+
+
+@device_case
+def truncated_weights():
+    path = copy_model("truncated")
+    file = os.path.join(path, "model.safetensors")
+    with open(file, "rb") as whole:
+        data = whole.read()
+    header_end = 8 + struct.unpack("<Q", data[:8])[0]
+    for size in (0, 1, 7, 8, 9, 100, header_end - 1, header_end, header_end + 1, len(data) // 2, len(data) - 1):
+        replace(file, data[:size])
+        bad_model(path, "model.safetensors")
+    replace(file, data + b"\0")
+    bad_model(path, "model.safetensors")
+    replace(file, struct.pack("<Q", 2**63) + data[8:])
+    bad_model(path, "model.safetensors")
+    os.unlink(file)
+    bad_model(path, "model.safetensors")
+
+
+@device_case
+def truncated_text_files():
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        path = copy_model("truncated-" + name)
+        with open(os.path.join(STORIES, name), "rb") as file:
+            data = file.read()
+        for size in (0, 1, len(data) // 2, len(data.rstrip()) - 1):
+            replace(os.path.join(path, name), data[:size])
+            bad_model(path, name)
+
+
+@device_case
+def damaged_header():
+    path = copy_model("header")
+    file = os.path.join(path, "model.safetensors")
+    name = "backbone.layers.3.mixer.in_proj.weight"
+
+    def damage(change, *parts):
+        header, data = split_file(os.path.join(STORIES, "model.safetensors"))
+        change(header)
+        os.unlink(file)
+        write_file(file, header, data)
+        bad_model(path, *parts)
+
+    def turn(header):
+        header[name]["shape"].reverse()
+
+    def grow(header):
+        header[name]["shape"][0] += 1
+
+    def huge(header):
+        header[name]["shape"] = [2**32, 2**32]
+
+    def beyond(header):
+        header[name]["data_offsets"] = [2**40, 2**40 + 1288 * 256 * 2]
+
+    def unknown_type(header):
+        header[name]["dtype"] = "F17"
+
+    def wrong_type(header):
+        header[name]["dtype"] = "I16"
+
+    def rename(header):
+        header["other"] = header.pop(name)
+
+    damage(turn, "model.safetensors", name, "1288", "256")
+    damage(grow, "model.safetensors", name)
+    damage(huge, "model.safetensors", name)
+    damage(beyond, "model.safetensors", name)
+    damage(unknown_type, "model.safetensors", name, "F17")
+    damage(wrong_type, name, "I16")
+    damage(rename, name)
+
+
+@device_case
+def damaged_configuration():
+    path = copy_model("configuration")
+    with open(os.path.join(STORIES, "config.json"), encoding="utf-8") as file:
+        good = json.load(file)
+    bad = [
+        ("model_type", "warp_drive"),
+        ("vocab_size", 4097),
+        ("hidden_size", 257),
+        ("hidden_size", 0),
+        ("hidden_size", -256),
+        ("hidden_size", 2**62),
+        ("hidden_size", "wide"),
+        ("num_hidden_layers", 11),
+        ("num_heads", 7),
+        ("n_groups", 3),
+        ("state_size", 64),
+        ("conv_kernel", 5),
+    ]
+    for key, value in bad:
+        replace(os.path.join(path, "config.json"), json.dumps({**good, key: value}).encode())
+        bad_model(path)
+    for text in (b"[]", b"null", b"{}", b"\xff\xfe", b"[" * 100000):
+        replace(os.path.join(path, "config.json"), text)
+        bad_model(path, "config.json")
+
+
+# ---- bad text and ids ------------------------------------------------------------------------------------------------
+
+
+@device_case
+def prompt_that_is_not_utf8():
+    for prompt in (b"\xff", b"Tom \xc3", b"\xed\xa0\x80", b"\xc0\xaf", b"\xf4\x90\x80\x80"):
+        run("generate", "--model", STORIES, "--prompt", prompt).failed("--prompt", "UTF-8")
+        out = os.path.join(folder, "never")
+        run("logits", "--model", STORIES, "--text", prompt, "--out", out).failed("--text", "UTF-8")
+
+
+@device_case
+def model_without_a_tokenizer():
+    path = copy_model("speechless")
+    os.unlink(os.path.join(path, "tokenizer.json"))
+    os.unlink(os.path.join(path, "tokenizer_config.json"))
+    run("generate", "--model", path, "--prompt", "x").failed("--prompt", "tokenizer.json")
+    run("logits", "--model", path, "--ids", "1,2", "--out", os.path.join(folder, "ids-only")).passed()
+
+
+@device_case
+def ids_out_of_the_vocabulary():
+    out = os.path.join(folder, "never")
+    for ids, found in (("4096", "4096"), ("1,2,-1", "-1"), ("1,2147483648", "2147483648"), ("9" * 30, "position 0")):
+        run("logits", "--model", STORIES, "--ids", ids, "--out", out).failed("--ids", "4095", found)
+    for dtype, id in (("I32", -5), ("I32", 4096), ("I64", 2**40), ("I64", -(2**63))):
+        source = write_ids("bad-ids.safetensors", dtype, [1, 2, id, 3])
+        parts = (source, "4095", str(id), "position 2")
+        run("logits", "--model", STORIES, "--ids-file", source, "--out", out).failed(*parts)
+        run("eval", "--model", STORIES, "--ids", source).failed(*parts)
+    equal("a file left by a failure", os.path.exists(out), False)
+
+
+@device_case
+def ids_of_a_wrong_kind():
+    for source, parts in (
+        (os.path.join(folder, "none.safetensors") + ":ids", ["none.safetensors"]),
+        (GOLDEN + ":no.such.tensor", ["golden.safetensors", "no.such.tensor"]),
+        (GOLDEN + ":prompt0.logits", ["prompt0.logits", "I32", "F32", "[20, 4096]"]),
+        (write_ids("square.safetensors", "I32", [1, 2, 3, 4], [2, 2]), ["square.safetensors:ids", "[2, 2]"]),
+        (write_ids("empty.safetensors", "I32", []), ["empty.safetensors:ids"]),
+    ):
+        run("eval", "--model", STORIES, "--ids", source).failed(*parts)
+    run("eval", "--model", STORIES, "--ids", write_ids("one.safetensors", "I32", [1])).failed("2", "1")
+
+
+@device_case
+def text_files_that_cannot_be_scored():
+    missing, empty, bad = (os.path.join(folder, name) for name in ("missing.txt", "empty.txt", "bad.txt"))
+    run("eval", "--model", STORIES, "--text", missing).failed("missing.txt")
+    run("eval", "--model", STORIES, "--text", folder).failed(folder)
+    for path, data in ((empty, b""), (bad, b"Once upon \xff")):
+        with open(path, "wb") as file:
+            file.write(data)
+    run("eval", "--model", STORIES, "--text", empty).failed("2", "1")  # the begin token alone
+    run("eval", "--model", STORIES, "--text", bad).failed("bad.txt", "UTF-8")
+
+
+@device_case
+def output_that_cannot_be_written():
+    for path in (os.path.join(folder, "no-such-folder", "out.safetensors"), folder, ""):
+        before = sorted(os.listdir(folder))
+        run("logits", "--model", STORIES, "--ids", "1,2", "--out", path).failed(path)
+        equal("files after a failure", sorted(os.listdir(folder)), before)
+
+
+# ---- good runs -------------------------------------------------------------------------------------------------------
+
+
+def largest_gap(found, wanted):
+    equal("numbers", len(found), len(wanted))
+    gaps = [abs(a - b) for a, b in zip(found, wanted)]
+    return max(gaps) if all(map(math.isfinite, gaps)) else math.inf
+
+
+@device_case
+def logits_of_a_prompt():
+    wanted_shape, wanted = read_tensor(GOLDEN, "prompt0.logits")
+    files = {way: os.path.join(folder, way + ".safetensors") for way in ("ids", "step", "text")}
+    ids = ",".join(map(str, read_tensor(GOLDEN, "prompt0.ids")[1]))
+    prompt = decode(read_tensor(GOLDEN, "prompt0.ids")[1])
+    run("logits", "--model", STORIES, "--ids", ids, "--out", files["ids"]).passed()
+    run("logits", "--model", STORIES, "--ids-file", GOLDEN + ":prompt0.ids", "--step", "--out", files["step"]).passed()
+    run("logits", "--model", STORIES, "--text", prompt, "--out", files["text"]).passed()
+    for way, path in files.items():
+        shape, found = read_tensor(path, "logits")
+        equal(f"shape of {way}", shape, wanted_shape)
+        gap = largest_gap(found, wanted)
+        # Logits reach about 20; float32 sums in another order, through ten layers, differ by some 1e-5 of that.
+        if not gap < 2e-3:
+            raise AssertionError(f"logits by {way}: expected the golden ones within 2e-3, found a gap of {gap}")
+    with open(files["ids"], "rb") as one, open(files["text"], "rb") as other:
+        equal("the same tokens from a list and from text, bit for bit", one.read() == other.read(), True)
+
+
+@device_case
+def loss_of_held_out_tokens():
+    source = GOLDEN + ":val.tokens"
+    report = json.loads(run("eval", "--model", STORIES, "--ids", source, "--json").passed().out)
+    # The reference is rounded to five digits; float32 in another order moves a mean of 4096 losses by far less.
+    if not abs(report["loss"] - 1.02023) < 5e-4:
+        raise AssertionError(f"eval: expected a loss of 1.02023 within 5e-4, found {report['loss']}")
+    equal("tokens and windows", (report["n_token"], report["n_window"], report["window"]), (4096, 8, 512))
+
+
+@device_case
+def last_window_counts_by_its_tokens():
+    """Two windows of 96 and 5 targets give the mean over the 101, as windows of their own do."""
+    ids = read_tensor(GOLDEN, "val.tokens")[1][:102]
+
+    def loss(name, part):
+        source = write_ids(name + ".safetensors", "I64", part)
+        return json.loads(run("eval", "--model", STORIES, "--ids", source, "--window", "96", "--json").passed().out)
+
+    both, first, last = loss("both", ids), loss("first", ids[:97]), loss("last", ids[96:])
+    counts = [(report["n_token"], report["n_window"]) for report in (both, first, last)]
+    equal("targets and windows", counts, [(101, 2), (96, 1), (5, 1)])
+    mean = (96 * first["loss"] + 5 * last["loss"]) / 101
+    # The same numbers are added up in another order; printing keeps nine digits.
+    if not abs(both["loss"] - mean) < 1e-7:
+        raise AssertionError(f"eval: expected the mean {mean}, found {both['loss']}")
+
+
+@device_case
+def loss_for_people():
+    path = os.path.join(folder, "story.txt")
+    with open(os.path.join(STORIES, "heldout.txt"), "rb") as file:
+        story = file.read(2000).split(b"<|endoftext|>")[0]
+    with open(path, "wb") as file:
+        file.write(story)
+    result = run("eval", "--model", STORIES, "--text", path).passed()
+    line = result.out.decode()
+    result.expect(line.count("\n") == 1, "one line")
+    result.expect("loss" in line and "perplexity" in line, "loss and perplexity")
+    result.expect(result.err == b"", "no progress on a stderr that is no terminal")
+
+
+@device_case
+def greedy_story():
+    prompt = read_tensor(GOLDEN, "prompt0.ids")[1]
+    greedy = read_tensor(GOLDEN, "prompt0.greedy")[1]
+    equal("the golden text's begin", greedy[: len(prompt)], prompt)
+    new = greedy[len(prompt) :]
+    until_end = new[: new.index(0)] if 0 in new else new
+    arguments = ["--temperature", "0", "--tokens", str(len(new))]
+    result = run("generate", "--model", STORIES, "--prompt", decode(prompt), *arguments).passed()
+    equal("the greedy text", result.out, decode(prompt + until_end) + b"\n")
+    line = result.err.decode()
+    result.expect(line.count("\n") == 1 and line.endswith(")\n"), "one closing line on stderr")
+    for part in (f"prefill {len(prompt)} tokens at ", ", decode ", " MiB (weights "):
+        result.expect(part in line, f'"{part}" on stderr')
+
+
+@device_case
+def seeds():
+    def story(*options):
+        return run("generate", "--model", STORIES, "--prompt", "Once", "--tokens", "24", *options).passed().out
+
+    first = story()
+    equal("the same command twice", story(), first)
+    equal("the default seed", story("--seed", "1"), first)
+    others = {story("--seed", str(seed), "--temperature", "1.5", "--top-p", "1") for seed in range(2, 6)}
+    if len(others) < 3:
+        raise AssertionError(f"four seeds at temperature 1.5: expected different stories, found {others}")
+    greedy = story("--temperature", "0")
+    equal("the most probable token alone is left by top-k 1", story("--top-k", "1"), greedy)
+    equal("the most probable token alone is left by a tiny top-p", story("--top-p", "1e-60"), greedy)
+
+
+@device_case
+def text_is_valid_utf8():
+    """Hot sampling cuts characters between tokens; what is printed is whole characters all the same."""
+    for seed in range(3):
+        arguments = ["--tokens", "100", "--temperature", "50", "--top-p", "1", "--seed", str(seed)]
+        result = run("generate", "--model", STORIES, "--prompt", "caf\u00e9 \u20ac", *arguments).passed()
+        text = result.out.decode("utf-8")  # raises if it is not
+        result.expect(text.startswith("caf\u00e9 \u20ac"), "the prompt")
+        result.expect("<|endoftext|>" not in text, "no special token")
+
+
+@device_case
+def one_token():
+    result = run("generate", "--model", STORIES, "--prompt", "Once", "--tokens", "1", "--temperature", "0").passed()
+    result.expect(b"decode 1 token," in result.err, "a decode of one token without a speed")
+
+
+@device_case
+def storage_types():
+    """Every storage type gives about the same loss on 64 tokens: the file's matrices are float16, so that float32
+    changes nothing that matters, and the 8 bits of a bf16 mantissa move a trained model's loss by less than 0.05."""
+    ids = write_ids("short.safetensors", "I32", read_tensor(GOLDEN, "val.tokens")[1][:65])
+
+    def loss(*options):
+        return json.loads(run("eval", "--model", STORIES, "--ids", ids, "--json", *options).passed().out)["loss"]
+
+    reference = loss()
+    for option in ("--weights", "--precision"):
+        for dtype in ("f32", "f16", "bf16"):
+            found = loss(option, dtype)
+            if not abs(found - reference) < 0.05:
+                raise AssertionError(f"eval {option} {dtype}: expected about {reference}, found {found}")
+
+
+@device_case
+def masked_run():
+    ids = write_ids("short.safetensors", "I32", read_tensor(GOLDEN, "val.tokens")[1][:65])
+    arguments = ["eval", "--model", STORIES, "--ids", ids, "--json"]
+    plain = json.loads(run(*arguments).passed().out)["loss"]
+    masked = json.loads(run(*arguments, "--mask", ",".join(FEATURES)).passed().out)["loss"]
+    # The plain variants sum in another order: some 1e-5 of a loss near 1.
+    if not abs(plain - masked) < 1e-3:
+        raise AssertionError(f"eval with all features masked: expected {plain} within 1e-3, found {masked}")
+
+
+@device_case
+def pipeline_cache():
+    cache = os.path.join(folder, "cache-of-its-own")
+    arguments = ["logits", "--model", STORIES, "--ids", "1,2,3", "--out"]
+    outputs = [os.path.join(folder, f"cached-{i}") for i in range(4)]
+    run(*arguments, outputs[0], XDG_CACHE_HOME=cache).passed()
+    files = os.listdir(os.path.join(cache, "vkssm"))
+    equal("cache files", len(files), 1)
+    run(*arguments, outputs[1], XDG_CACHE_HOME=cache).passed()
+    replace(os.path.join(cache, "vkssm", files[0]), b"not a cache" * 1000)
+    run(*arguments, outputs[2], XDG_CACHE_HOME=cache).passed()
+    run(*arguments, outputs[3], XDG_CACHE_HOME=os.path.join(VKSSM, "not-a-folder")).passed()
+    contents = set()
+    for path in outputs:
+        with open(path, "rb") as file:
+            contents.add(file.read())
+    equal("different results with, without and with a corrupt cache", len(contents), 1)
+
+
+@device_case
+def validation_layers():
+    result = run("generate", "--model", STORIES, "--prompt", "Once", "--tokens", "3", "--validation")
+    if result.status == 1 and b"VK_LAYER_KHRONOS_validation" in result.err and result.err.count(b"\n") == 1:
+        return "the Vulkan validation layers are not installed"
+    result.passed()
+    return None
+
+
+# ---- run -------------------------------------------------------------------------------------------------------------
+
+
+def main():
+    wanted = sys.argv[3] if len(sys.argv) > 3 else ""
+    info = run("info")
+    message = info.err.decode("utf-8", "replace").strip()
+    # Another failure of info is no reason to skip anything.
+    no_device = message if info.status == 1 and "Vulkan" in message else None
+    n_run = n_failed = n_skipped = 0
+    for function, needs_device in cases:
+        name = function.__name__
+        if wanted not in name:
+            continue
+        n_run += 1
+        skipped = failure = None
+        try:
+            skipped = f"no device ({no_device})" if needs_device and no_device else function()
+        except AssertionError as error:
+            failure = str(error)
+        except Exception:  # a case that breaks must not hide the others
+            failure = traceback.format_exc()
+        n_failed += failure is not None
+        n_skipped += skipped is not None
+        if failure:
+            print("  " + failure)
+        print(f"FAIL {name}" if failure else f"skip {name}: {skipped}" if skipped else f"ok   {name}", flush=True)
+    print(f"{n_run} cases, {n_failed} failed, {n_skipped} skipped")
+    return 1 if n_failed or not n_run else 77 if no_device or n_skipped == n_run else 0
+
+
+if __name__ == "__main__":
+    folder = tempfile.mkdtemp(prefix="vkssm-cli-")
+    try:
+        status = main()
+    finally:
+        shutil.rmtree(folder)
+    sys.exit(status)

@@ -1,0 +1,98 @@
+// Double-precision twins of the operators: plain loops over dense host arrays, written from the definitions in host/op/ops.h
+// and the papers. Inputs are float32 values already rounded to the type that the device stores. Arrays that may be missing
+// are NULL. Each twin also gives the scale of every result: what the result would be if no terms cancelled, which is what
+// rounding errors are relative to.
+#ifndef REF_H
+#define REF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct ref_embedding_args {
+    size_t n_row, n_channel, n_id, n_vocab;
+    const int32_t *ids;   // [n_id]
+    const int32_t *index; // [n_row] or NULL
+    const float *table;   // [n_vocab, n_channel]
+    double *y;            // [n_row, n_channel]
+} ref_embedding_args;
+void ref_embedding(const ref_embedding_args *args);
+
+typedef struct ref_rms_norm_args {
+    size_t n_row, n_channel, n_group;
+    const float *x, *gate; // [n_row, n_channel]
+    const float *residual; // [n_row, n_channel]
+    const float *weight;   // [n_channel]
+    double eps;
+    bool gate_after;
+    double *y, *sum; // [n_row, n_channel]; sum: x + residual, or NULL
+    double *scale;
+} ref_rms_norm_args;
+void ref_rms_norm(const ref_rms_norm_args *args);
+
+typedef struct ref_matmul_args {
+    size_t n_row, n_in, n_out;
+    const float *x;    // [n_row, n_in]
+    const float *w;    // [n_out, n_in]
+    const float *bias; // [n_out]
+    const float *added; // [n_row, n_out]: what y holds before
+    double *y, *scale; // [n_row, n_out]
+} ref_matmul_args;
+void ref_matmul(const ref_matmul_args *args);
+
+typedef struct ref_conv1d_args {
+    size_t n_sequence, n_time, n_channel, n_tap;
+    const float *x;    // [n_sequence, n_time, n_channel]
+    const float *w;    // [n_tap, n_channel], oldest first
+    const float *bias; // [n_channel]
+    bool silu;
+    float *state;      // [n_sequence, n_tap - 1, n_channel], read and written (copies only: exact)
+    double *y, *scale; // [n_sequence, n_time, n_channel]
+} ref_conv1d_args;
+void ref_conv1d(const ref_conv1d_args *args);
+
+typedef struct ref_ssd_args {
+    size_t n_sequence, n_time, n_head, n_group, n_width, n_state;
+    const float *x;                       // [n_sequence, n_time, n_head, n_width]
+    const float *b, *c;                   // [n_sequence, n_time, n_group, n_state]
+    const float *dt;                      // [n_sequence, n_time, n_head]
+    const float *a, *dt_bias, *d;         // [n_head]
+    double dt_min, dt_max;
+    double *state, *state_scale;          // [n_sequence, n_head, n_width, n_state]; state is read and written
+    double *y, *scale;                    // [n_sequence, n_time, n_head, n_width]
+    size_t chunk;                         // for largest_decay only
+    double largest_decay;                 // out: the largest sum of dt |A| over a chunk
+} ref_ssd_args;
+void ref_ssd(ref_ssd_args *args); // token by token
+
+typedef struct ref_sample_args {
+    size_t n_vocab;
+    const float *logits; // [n_vocab]
+    float temperature, top_p;
+    uint32_t top_k;
+    uint64_t seed;
+    uint32_t position;
+    double *probability; // out, [n_vocab] or NULL
+    int32_t token;       // out
+    double margin;       // out: the smallest change of a cumulative probability that would have changed the token
+} ref_sample_args;
+void ref_sample(ref_sample_args *args);
+void ref_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]); // 10 rounds
+
+double ref_silu(double x);
+
+// How far results are from their twins. A result may be off by
+//   storage |wanted| + 2^-24 factor scale + smallest
+// with `storage` the rounding of the type it is stored in, `smallest` that type's smallest step, and `factor` the number
+// of float32 roundings relative to the scale that the computation may add up to.
+typedef struct ref_error {
+    double worst;         // largest error as a part of what is allowed; above 1 is a failure. Not finite: huge
+    size_t at;            // where
+    double found, wanted; // there
+    double nmse;          // mean square of the error over the mean square of what is wanted
+} ref_error;
+typedef enum ref_type { REF_F32, REF_F16, REF_BF16 } ref_type; // as vkssm_dtype counts
+ref_error ref_compare(const double *found, const double *wanted, const double *scale, size_t n, ref_type type,
+                      double factor);
+
+#endif
