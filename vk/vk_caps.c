@@ -92,8 +92,8 @@ static void check_floor(vks_caps *caps, const vks_feature_chain *chain) {
 static uint32_t features_of(const vks_feature_chain *chain, const VkPhysicalDeviceVulkan11Properties *v11) {
     uint32_t features = 0;
     const VkSubgroupFeatureFlags arithmetic = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT;
-    const VkSubgroupFeatureFlags shuffle =
-        VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_RELATIVE_BIT;
+    const VkSubgroupFeatureFlags shuffle = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT |
+                                           VK_SUBGROUP_FEATURE_SHUFFLE_RELATIVE_BIT | VK_SUBGROUP_FEATURE_BALLOT_BIT;
     if (v11->subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT) {
         VkSubgroupFeatureFlags found = v11->subgroupSupportedOperations;
         if ((found & arithmetic) == arithmetic) features |= VKS_FEATURE_SUBGROUP_ARITHMETIC;

@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-// ---- results
-// ----------------------------------------------------------------------------------------------------------
+// ---- results -------------------------------------------------------------------------------------------------------
 
 const char *vks_result_name(VkResult result) {
     switch (result) {
@@ -73,8 +72,7 @@ void vks_set_name(const vks_device *device, VkObjectType type, uint64_t handle, 
     device->instance.fn.SetDebugUtilsObjectNameEXT(device->handle, &info); // a name is worth no failure
 }
 
-// ---- choice
-// -----------------------------------------------------------------------------------------------------------
+// ---- choice --------------------------------------------------------------------------------------------------------
 
 static bool contains_in_any_case(const char *text, const char *part) {
     for (; *text; text++) {
@@ -196,8 +194,7 @@ done:
     return status;
 }
 
-// ---- creation
-// ---------------------------------------------------------------------------------------------------------
+// ---- creation ------------------------------------------------------------------------------------------------------
 
 static vkssm_status create_handle(vks_device *device) {
     vks_feature_chain chain;
@@ -303,7 +300,7 @@ static vkssm_status start(vks_device *device, const vks_device_params *params) {
     VKS_TRY(set_subgroup_size(device, params->subgroup_size));
     if (params->cache_path && !(device->cache_path = vks_strdup(params->cache_path)))
         return vks_fail(&device->log, VKSSM_ERR_OOM_HOST, "device: out of memory for the path of the pipeline cache");
-    VKS_TRY(vks_memory_start(device));
+    vks_memory_start(device);
     VKS_TRY(vks_submit_start(device));
     vks_cache_start(device);
     return VKSSM_OK;

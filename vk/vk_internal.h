@@ -15,10 +15,9 @@
 // vks_buffer and vks_adopt carry Vulkan handles as void *.
 _Static_assert(sizeof(VkBuffer) == sizeof(void *), "a 64-bit target is needed");
 
-enum { VKS_ALIGNMENT = 256, VKS_N_ROLE = VKS_ROLE_READBACK + 1 };
+enum { VKS_ALIGNMENT = 256, VKS_N_ROLE = VKS_ROLE_READBACK + 1, VKS_NO_MEMORY_TYPE = VK_MAX_MEMORY_TYPES };
 
-// ---- entry points (vk_loader.c)
-// ---------------------------------------------------------------------------------------
+// ---- entry points (vk_loader.c) ------------------------------------------------------------------------------------
 
 #define VKS_FUNCTION_MEMBER(name) PFN_vk##name name;
 
@@ -48,8 +47,7 @@ vkssm_status vks_load_instance_functions(const vks_loader *loader, VkInstance in
 vkssm_status vks_load_device_functions(const vks_instance_functions *instance, VkDevice device, const vkssm_log *log,
                                        vks_device_functions *out);
 
-// ---- instance (vk_instance.c)
-// -----------------------------------------------------------------------------------------
+// ---- instance (vk_instance.c) --------------------------------------------------------------------------------------
 
 // Stays at one address from open to close: the messenger points to it.
 typedef struct vks_instance {
@@ -67,8 +65,7 @@ vkssm_status vks_instance_open(const vks_device_params *params, void *adopted, c
 void vks_instance_close(vks_instance *instance);
 vkssm_status vks_instance_devices(const vks_instance *instance, VkPhysicalDevice **devices, uint32_t *n_device);
 
-// ---- capabilities (vk_caps.c)
-// -----------------------------------------------------------------------------------------
+// ---- capabilities (vk_caps.c) --------------------------------------------------------------------------------------
 
 // A physical device as found, nothing masked.
 typedef struct vks_probe {
@@ -109,8 +106,7 @@ typedef struct vks_feature_chain {
 enum { VKS_MAX_EXTENSION = 8 };
 uint32_t vks_features_to_enable(const vks_probe *probe, vks_feature_chain *chain, const char *names[VKS_MAX_EXTENSION]);
 
-// ---- device (vk_device.c)
-// ---------------------------------------------------------------------------------------------
+// ---- device (vk_device.c) ------------------------------------------------------------------------------------------
 
 struct vks_device {
     vkssm_log log;
@@ -123,6 +119,7 @@ struct vks_device {
     vks_adopt adopt;
     uint32_t required_subgroup_size; // of every pipeline; 0: none
     atomic_bool is_lost;
+    atomic_bool is_hung; // lost, and not even settled: nothing is waited for any more
 
     VkPhysicalDeviceMemoryProperties memory;
     uint32_t memory_type[VKS_N_ROLE];
@@ -139,7 +136,7 @@ struct vks_device {
     VkQueue queue;
     VkCommandBufferSubmitInfo *submit_infos;
     size_t submit_capacity;
-    VkSemaphore timeline;
+    VkSemaphore timeline; // VK_NULL_HANDLE: the device can compile only
     atomic_uint_fast64_t n_submitted;
 };
 
@@ -154,10 +151,9 @@ void vks_set_name(const vks_device *device, VkObjectType type, uint64_t handle, 
 #define VKS_SET_NAME(device, type, handle, name)                                                                       \
     vks_set_name(device, VK_OBJECT_TYPE_##type, (uint64_t)(uintptr_t)(handle), name)
 
-// ---- the rest
-// ---------------------------------------------------------------------------------------------------------
+// ---- the rest ------------------------------------------------------------------------------------------------------
 
-vkssm_status vks_memory_start(vks_device *device); // choose the memory type of every role
+void vks_memory_start(vks_device *device); // choose the memory type of every role
 
 void vks_cache_start(vks_device *device);  // no failure: at worst the pipelines are compiled again
 void vks_cache_finish(vks_device *device); // write the file if something changed
@@ -208,7 +204,7 @@ struct vks_recorder {
     size_t n_pending, pending_capacity;
     vks_record_stats stats;
     vks_profile profile;
-    uint64_t last_value; // of its last submission; written under the queue's mutex
+    uint64_t last_value; // of its last submission since begin, or 0; written under the queue's mutex
 };
 
 vkssm_status vks_profile_begin(vks_recorder *recorder); // at recorder begin

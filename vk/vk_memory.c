@@ -28,8 +28,7 @@ static const VkBufferUsageFlags usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_
                                         VK_BUFFER_USAGE_TRANSFER_DST_BIT | VK_BUFFER_USAGE_INDIRECT_BUFFER_BIT |
                                         VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
 
-// ---- memory types
-// -----------------------------------------------------------------------------------------------------
+// ---- memory types --------------------------------------------------------------------------------------------------
 
 // Types that need a feature of their own to be enabled, or that no buffer can use.
 static const VkMemoryPropertyFlags forbidden =
@@ -53,7 +52,7 @@ static int score_of(vks_role role, VkMemoryPropertyFlags flags) {
     return 2 * !is_local + !is_cached; // written once, in order: combining writes beats a cache
 }
 
-static bool choose_type(const vks_device *device, vks_role role, uint32_t allowed, uint32_t *out) {
+static void choose_type(const vks_device *device, vks_role role, uint32_t allowed, uint32_t *out) {
     int best = -1;
     uint64_t best_size = 0;
     const VkPhysicalDeviceMemoryProperties *memory = &device->memory;
@@ -66,7 +65,6 @@ static bool choose_type(const vks_device *device, vks_role role, uint32_t allowe
         best_size = size;
         *out = i;
     }
-    return best >= 0;
 }
 
 static VkBufferCreateInfo buffer_info(uint64_t size) {
@@ -78,7 +76,7 @@ static VkBufferCreateInfo buffer_info(uint64_t size) {
     };
 }
 
-vkssm_status vks_memory_start(vks_device *device) {
+void vks_memory_start(vks_device *device) {
     device->instance.fn.GetPhysicalDeviceMemoryProperties(device->physical, &device->memory);
     const VkBufferCreateInfo buffer = buffer_info(VKS_ALIGNMENT);
     const VkDeviceBufferMemoryRequirements question = {
@@ -88,15 +86,14 @@ vkssm_status vks_memory_start(vks_device *device) {
     VkMemoryRequirements2 needs = {.sType = VK_STRUCTURE_TYPE_MEMORY_REQUIREMENTS_2};
     device->fn.GetDeviceBufferMemoryRequirements(device->handle, &question, &needs);
     device->memory_slack = needs.memoryRequirements.alignment % VKS_ALIGNMENT ? VKS_ALIGNMENT : 0;
-    for (int role = 0; role < VKS_N_ROLE; role++)
-        if (!choose_type(device, (vks_role)role, needs.memoryRequirements.memoryTypeBits, &device->memory_type[role]))
-            return vks_fail(&device->log, VKSSM_ERR_UNSUPPORTED, "device %s: it has no %s memory for buffers",
-                            device->probe.caps.name, is_host_role((vks_role)role) ? "host-visible" : "device-local");
-    return VKSSM_OK;
+    for (int role = 0; role < VKS_N_ROLE; role++) {
+        // A device that only compiles, such as a driver's null device, has none: that is found out by who allocates.
+        device->memory_type[role] = VKS_NO_MEMORY_TYPE;
+        choose_type(device, (vks_role)role, needs.memoryRequirements.memoryTypeBits, &device->memory_type[role]);
+    }
 }
 
-// ---- budget
-// -----------------------------------------------------------------------------------------------------------
+// ---- budget --------------------------------------------------------------------------------------------------------
 
 static uint64_t minus(uint64_t a, uint64_t b) {
     return a > b ? a - b : 0;
@@ -114,7 +111,8 @@ static uint64_t heap_left(const vks_device *device, uint32_t heap) {
 }
 
 uint64_t vks_device_memory_budget(const vks_device *device) {
-    return heap_left(device, device->memory.memoryTypes[device->memory_type[VKS_ROLE_WEIGHTS]].heapIndex);
+    uint32_t type = device->memory_type[VKS_ROLE_WEIGHTS];
+    return type == VKS_NO_MEMORY_TYPE ? 0 : heap_left(device, device->memory.memoryTypes[type].heapIndex);
 }
 
 void vks_device_fail_memory_after(vks_device *device, uint64_t n) {
@@ -129,8 +127,7 @@ static bool must_fail(vks_device *device) {
     return false;
 }
 
-// ---- blocks
-// -----------------------------------------------------------------------------------------------------------
+// ---- blocks --------------------------------------------------------------------------------------------------------
 
 static void destroy_block(vks_arena *arena, block *b) {
     vks_device *device = arena->device;
@@ -225,8 +222,7 @@ static vkssm_status add_block(vks_arena *arena, const char *name, uint64_t size)
     return VKSSM_OK;
 }
 
-// ---- arenas
-// -----------------------------------------------------------------------------------------------------------
+// ---- arenas --------------------------------------------------------------------------------------------------------
 
 vkssm_status vks_arena_create(vks_device *device, vks_role role, uint64_t block_size, const char *name,
                               vks_arena **out) {
@@ -280,6 +276,9 @@ vkssm_status vks_arena_alloc(vks_arena *arena, uint64_t size, const char *name, 
     if (!name) name = "buffer";
     VKS_TRY(vks_check_not_lost(device));
     if (size == 0) return vks_fail(&device->log, VKSSM_ERR_ARG, "%s: %s has 0 bytes", arena->name, name);
+    if (device->memory_type[arena->role] == VKS_NO_MEMORY_TYPE)
+        return vks_fail(&device->log, VKSSM_ERR_UNSUPPORTED, "%s: device %s has no %s memory for buffers", arena->name,
+                        device->probe.caps.name, is_host_role(arena->role) ? "host-visible" : "device");
     uint64_t largest = device->probe.caps.max_allocation_size;
     if (size > largest)
         return vks_fail(&device->log, VKSSM_ERR_OOM_DEVICE,

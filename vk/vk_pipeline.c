@@ -144,8 +144,7 @@ void vks_pipeline_destroy(vks_device *device, vks_pipeline **pipeline_pointer) {
     vks_free(pipeline);
 }
 
-// ---- statistics
-// -------------------------------------------------------------------------------------------------------
+// ---- statistics ----------------------------------------------------------------------------------------------------
 
 typedef struct text_out {
     char *text;

@@ -89,10 +89,12 @@ bool vks_recorder_scope(vks_recorder *recorder, uint32_t index, const char **nam
     vks_device *device = recorder->device;
     const vks_profile *profile = &recorder->profile;
     if (!profile->pool || index >= profile->n_scope || vks_device_is_lost(device)) return false;
+    // Until then the queries hold what an earlier recording left.
+    if (!recorder->is_adopted && (!recorder->last_value || !vks_is_done(device, recorder->last_value))) return false;
     uint64_t ticks[2];
     VkResult result = device->fn.GetQueryPoolResults(device->handle, profile->pool, 2 * index, 2, sizeof ticks, ticks,
                                                      sizeof ticks[0], VK_QUERY_RESULT_64_BIT);
-    if (result != VK_SUCCESS) return false; // also: not submitted, or not finished
+    if (result != VK_SUCCESS) return false;
     uint32_t n_bit = device->probe.timestamp_bits;
     uint64_t mask = n_bit < 64 ? (UINT64_C(1) << n_bit) - 1 : UINT64_MAX;
     *name = profile->names[index];

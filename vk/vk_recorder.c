@@ -7,14 +7,14 @@
 
 #include <string.h>
 
-enum { STAGE_COMPUTE = 1, STAGE_COPY = 2, STAGE_CLEAR = 4, STAGE_ALL = 7 };
+// Copies and fills are one stage: no driver tells them apart, and older validation layers take a fill for a copy.
+enum { STAGE_COMPUTE = 1, STAGE_TRANSFER = 2, STAGE_ALL = 3 };
 
 // Every access is compared with every pending one. Above the first limit a barrier that is needed anyway is widened to
 // cover all of them, which then are forgotten; above the second one a barrier is recorded for that alone.
 enum { WIDEN_PENDING = 128, MAX_PENDING = 256 };
 
-// ---- barriers
-// ---------------------------------------------------------------------------------------------------------
+// ---- barriers ------------------------------------------------------------------------------------------------------
 
 typedef struct barrier {
     uint8_t from, from_writes; // stages to wait for; those of them whose writes must become visible
@@ -23,18 +23,17 @@ typedef struct barrier {
 
 static VkPipelineStageFlags2 stages_of(uint8_t stages) {
     return (stages & STAGE_COMPUTE ? VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT : 0) |
-           (stages & STAGE_COPY ? VK_PIPELINE_STAGE_2_COPY_BIT : 0) |
-           (stages & STAGE_CLEAR ? VK_PIPELINE_STAGE_2_CLEAR_BIT : 0);
+           (stages & STAGE_TRANSFER ? VK_PIPELINE_STAGE_2_COPY_BIT | VK_PIPELINE_STAGE_2_CLEAR_BIT : 0);
 }
 
 static VkAccessFlags2 writes_of(uint8_t stages) {
     return (stages & STAGE_COMPUTE ? VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT : 0) |
-           (stages & (STAGE_COPY | STAGE_CLEAR) ? VK_ACCESS_2_TRANSFER_WRITE_BIT : 0);
+           (stages & STAGE_TRANSFER ? VK_ACCESS_2_TRANSFER_WRITE_BIT : 0);
 }
 
 static VkAccessFlags2 reads_of(uint8_t stages) {
     return (stages & STAGE_COMPUTE ? VK_ACCESS_2_SHADER_STORAGE_READ_BIT : 0) |
-           (stages & STAGE_COPY ? VK_ACCESS_2_TRANSFER_READ_BIT : 0);
+           (stages & STAGE_TRANSFER ? VK_ACCESS_2_TRANSFER_READ_BIT : 0);
 }
 
 static void emit(vks_recorder *recorder, const VkMemoryBarrier2 *memory) {
@@ -143,8 +142,7 @@ static bool order(vks_recorder *recorder, uint8_t stage, const vks_access *acces
     return true;
 }
 
-// ---- commands
-// ---------------------------------------------------------------------------------------------------------
+// ---- commands ------------------------------------------------------------------------------------------------------
 
 static bool is_active(vks_recorder *recorder) {
     if (recorder->state != VKS_RECORDER_RECORDING)
@@ -217,7 +215,7 @@ void vks_record_copy(vks_recorder *recorder, const vks_buffer *dst, uint64_t dst
         {.address = dst->address + dst_offset, .size = size, .write = true},
         {.address = src->address + src_offset, .size = size},
     };
-    if (!order(recorder, STAGE_COPY, accesses, 2)) return;
+    if (!order(recorder, STAGE_TRANSFER, accesses, 2)) return;
     const VkBufferCopy region = {
         .srcOffset = src->offset + src_offset,
         .dstOffset = dst->offset + dst_offset,
@@ -237,7 +235,7 @@ void vks_record_fill(vks_recorder *recorder, const vks_buffer *dst, uint64_t dst
         return;
     }
     const vks_access access = {.address = dst->address + dst_offset, .size = size, .write = true};
-    if (!order(recorder, STAGE_CLEAR, &access, 1)) return;
+    if (!order(recorder, STAGE_TRANSFER, &access, 1)) return;
     recorder->device->fn.CmdFillBuffer(recorder->commands, dst->handle, dst->offset + dst_offset, size, word);
     recorder->stats.n_copy++;
 }
@@ -250,11 +248,7 @@ vks_record_stats vks_recorder_stats(const vks_recorder *recorder) {
     return recorder->stats;
 }
 
-// ---- begin and end
-// ----------------------------------------------------------------------------------------------------
-
-static const VkAccessFlags2 all_accesses = VK_ACCESS_2_SHADER_STORAGE_READ_BIT | VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT |
-                                           VK_ACCESS_2_TRANSFER_READ_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT;
+// ---- begin and end -------------------------------------------------------------------------------------------------
 
 static void emit_begin(vks_recorder *recorder) {
     const VkMemoryBarrier2 memory = {
@@ -263,7 +257,7 @@ static void emit_begin(vks_recorder *recorder) {
                         VK_PIPELINE_STAGE_2_HOST_BIT,
         .srcAccessMask = VK_ACCESS_2_SHADER_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT | VK_ACCESS_2_HOST_WRITE_BIT,
         .dstStageMask = stages_of(STAGE_ALL),
-        .dstAccessMask = all_accesses,
+        .dstAccessMask = reads_of(STAGE_ALL) | writes_of(STAGE_ALL),
     };
     emit(recorder, &memory);
 }
@@ -282,6 +276,7 @@ static void emit_end(vks_recorder *recorder) {
 static vkssm_status begin_commands(vks_recorder *recorder) {
     vks_device *device = recorder->device;
     VKS_TRY(vks_wait(device, recorder->last_value)); // its commands may still be running
+    recorder->last_value = 0;
     VKS_TRY(vks_check(device, device->fn.ResetCommandPool(device->handle, recorder->pool, 0), "vkResetCommandPool"));
     const VkCommandBufferBeginInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
@@ -324,8 +319,7 @@ vkssm_status vks_recorder_end(vks_recorder *recorder) {
     return recorder->status;
 }
 
-// ---- creation
-// ---------------------------------------------------------------------------------------------------------
+// ---- creation ------------------------------------------------------------------------------------------------------
 
 static vkssm_status new_recorder(vks_device *device, vks_recorder **out) {
     *out = NULL;

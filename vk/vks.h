@@ -8,7 +8,7 @@
 
 #include "host/base/status.h"
 
-// ---- device ---------------------------------------------------------------------------------------------------------
+// ---- device --------------------------------------------------------------------------------------------------------
 
 typedef struct vks_device vks_device;
 
@@ -55,7 +55,7 @@ typedef struct vks_device_params {
     uint32_t subgroup_size;       // 0 or the size to require where the device can (else ERR_UNSUPPORTED)
     bool validation;              // core and synchronization validation; ERR_UNSUPPORTED if the layer is missing
     const char *cache_path;       // pipeline cache file, or NULL
-    void *get_instance_proc_addr; // or NULL: the system's loader
+    void *get_instance_proc_addr; // or NULL: the system's loader; required with `adopt`
     const vks_adopt *adopt;       // or NULL
 } vks_device_params;
 
@@ -92,7 +92,7 @@ vkssm_status vks_device_list(const vks_device_params *params, vks_caps **caps, u
 void vks_device_fail_memory_after(vks_device *device, uint64_t n);
 void vks_device_lose(vks_device *device);
 
-// ---- memory ---------------------------------------------------------------------------------------------------------
+// ---- memory --------------------------------------------------------------------------------------------------------
 
 // Roles choose the memory type. Every buffer can be stored to and loaded from by shaders (by address) and copied.
 typedef enum vks_role {
@@ -136,7 +136,7 @@ vkssm_status vks_upload_bytes(vks_upload *upload, const vks_buffer *dst, uint64_
 vkssm_status vks_upload_end(vks_upload **upload); // waits until everything has arrived; frees in any case
 void vks_upload_abort(vks_upload **upload);       // waits, frees; NULL fine
 
-// ---- pipelines ------------------------------------------------------------------------------------------------------
+// ---- pipelines -----------------------------------------------------------------------------------------------------
 
 typedef struct vks_pipeline vks_pipeline;
 
@@ -158,7 +158,7 @@ void vks_pipeline_destroy(vks_device *device, vks_pipeline **pipeline);
 // they are on whenever the feature is not masked.
 vkssm_status vks_pipeline_statistics(vks_device *device, const vks_pipeline *pipeline, char *text, size_t text_size);
 
-// ---- recording ------------------------------------------------------------------------------------------------------
+// ---- recording -----------------------------------------------------------------------------------------------------
 
 typedef struct vks_recorder vks_recorder;
 
@@ -199,7 +199,7 @@ void vks_record_fill(vks_recorder *recorder, const vks_buffer *dst, uint64_t dst
 // Latch an error from outside (for operators whose parameters are wrong). OK is ignored; the first error stays.
 void vks_record_fail(vks_recorder *recorder, vkssm_status status);
 
-// What was recorded since begin, for tests and listings.
+// What was recorded since begin, for tests and listings; without the barriers of begin and end. Fills count as copies.
 typedef struct vks_record_stats {
     uint32_t n_dispatch, n_copy;
     uint32_t n_memory_barrier, n_execution_barrier;
@@ -214,13 +214,13 @@ void vks_record_scope_end(vks_recorder *recorder);
 // After the last submission has finished: the i-th recorded scope, in order of recording; false past the last one.
 bool vks_recorder_scope(vks_recorder *recorder, uint32_t index, const char **name, uint64_t *time_ns);
 
-// ---- submission -----------------------------------------------------------------------------------------------------
+// ---- submission ----------------------------------------------------------------------------------------------------
 
 // Submit the command buffers of `recorders` in order, in one submission. The device counts submissions on one timeline
 // semaphore; *value is the count that tells that this one has finished. Locks the queue.
 vkssm_status vks_submit(vks_device *device, vks_recorder *const *recorders, uint32_t n_recorder, uint64_t *value);
 // Wait until submission `value` has finished. Errors: ERR_DEVICE_LOST (also after a minute without progress).
 vkssm_status vks_wait(vks_device *device, uint64_t value);
-bool vks_is_done(vks_device *device, uint64_t value);
+bool vks_is_done(vks_device *device, uint64_t value); // true of a lost device, so that nobody polls for ever
 
 #endif

@@ -35,7 +35,25 @@ vkssm_status vks_check_shape(const vks_op_target *target, const char *name, cons
     if (tensor->stride[n_dim - 1] != 1)
         return vks_op_fail(target, VKSSM_ERR_ARG, "%s: a dense last dimension expected, stride %llu found", name,
                            (unsigned long long)tensor->stride[n_dim - 1]);
+    return vks_check_alignment(target, name, tensor, 4);
+}
+
+vkssm_status vks_check_dense(const vks_op_target *target, const char *name, const vks_tensor *tensor, uint32_t dim) {
+    uint64_t dense = 1;
+    for (uint32_t i = tensor->n_dim; i-- > dim;) {
+        if (tensor->shape[i] > 1 && tensor->stride[i] != dense)
+            return vks_op_fail(target, VKSSM_ERR_ARG, "%s: a stride of dimension %u of %llu expected, %llu found", name, i,
+                               (unsigned long long)dense, (unsigned long long)tensor->stride[i]);
+        dense *= tensor->shape[i];
+    }
     return VKSSM_OK;
+}
+
+vkssm_status vks_check_alignment(const vks_op_target *target, const char *name, const vks_tensor *tensor,
+                                 uint32_t multiple) {
+    if (tensor->address % multiple == 0) return VKSSM_OK;
+    return vks_op_fail(target, VKSSM_ERR_ARG, "%s: a start on %u bytes expected, address 0x%llx found", name, multiple,
+                       (unsigned long long)tensor->address);
 }
 
 vkssm_status vks_check_float(const vks_op_target *target, const char *name, const vks_tensor *tensor) {

@@ -42,7 +42,8 @@ static inline vks_access vks_writes(const vks_tensor *tensor) {
     return (vks_access){.address = tensor->address, .size = vks_tensor_span(tensor), .write = true};
 }
 
-// ERR_ARG unless the tensor is there, has this shape, and a last dimension without gaps. `name` is "matmul: x".
+// ERR_ARG unless the tensor is there, has this shape, a last dimension without gaps, and starts on 4 bytes (shaders read
+// 16-bit types by pairs). `name` is "matmul: x".
 vkssm_status vks_check_shape(const vks_op_target *target, const char *name, const vks_tensor *tensor, uint32_t n_dim,
                              const uint32_t *shape);
 #define VKS_SHAPE(...) (uint32_t)VKS_COUNT(((uint32_t[]){__VA_ARGS__})), (uint32_t[]){__VA_ARGS__}
@@ -52,6 +53,11 @@ vkssm_status vks_check_dtype(const vks_op_target *target, const char *name, cons
 // ERR_ARG unless the stride of dimension `dim` is a multiple of `multiple`, and fits 32 bits.
 vkssm_status vks_check_stride(const vks_op_target *target, const char *name, const vks_tensor *tensor, uint32_t dim,
                               uint32_t multiple);
+// ERR_ARG if there are gaps between neighbours of dimension `dim` or of a later one.
+vkssm_status vks_check_dense(const vks_op_target *target, const char *name, const vks_tensor *tensor, uint32_t dim);
+// ERR_ARG unless the first element lies on a multiple of `multiple` bytes (vks_check_shape wants 4).
+vkssm_status vks_check_alignment(const vks_op_target *target, const char *name, const vks_tensor *tensor,
+                                 uint32_t multiple);
 vkssm_status vks_op_fail(const vks_op_target *target, vkssm_status status, const char *format, ...) VKS_PRINTF(3, 4);
 
 #endif

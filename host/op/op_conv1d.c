@@ -8,8 +8,10 @@ static vkssm_status check(const vks_op_target *target, const vks_conv1d *op) {
     uint32_t n_slot = op->state.shape[0];
     VKS_TRY(vks_check_shape(target, "conv1d: x", &op->x, VKS_SHAPE(n_sequence, n_time, n_channel)));
     VKS_TRY(vks_check_float(target, "conv1d: x", &op->x));
+    VKS_TRY(vks_check_stride(target, "conv1d: x", &op->x, 1, 1));
     VKS_TRY(vks_check_shape(target, "conv1d: w", &op->w, VKS_SHAPE(k, n_channel)));
     VKS_TRY(vks_check_dtype(target, "conv1d: w", &op->w, VKSSM_DTYPE_F32));
+    VKS_TRY(vks_check_dense(target, "conv1d: w", &op->w, 0));
     VKS_TRY(vks_check_shape(target, "conv1d: y", &op->y, VKS_SHAPE(n_sequence, n_time, n_channel)));
     VKS_TRY(vks_check_float(target, "conv1d: y", &op->y));
     VKS_TRY(vks_check_stride(target, "conv1d: y", &op->y, 1, op->y.dtype == VKSSM_DTYPE_F32 ? 1 : 2));
@@ -26,6 +28,7 @@ static vkssm_status check(const vks_op_target *target, const vks_conv1d *op) {
     if (k == 1) return VKSSM_OK; // no state
     VKS_TRY(vks_check_shape(target, "conv1d: state", &op->state, VKS_SHAPE(n_slot, k - 1, n_channel)));
     VKS_TRY(vks_check_dtype(target, "conv1d: state", &op->state, VKSSM_DTYPE_F32));
+    VKS_TRY(vks_check_dense(target, "conv1d: state", &op->state, 1));
     return vks_check_stride(target, "conv1d: state", &op->state, 0, 1);
 }
 

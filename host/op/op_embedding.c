@@ -6,8 +6,9 @@
 vkssm_status vks_op_embedding(const vks_op_target *target, const vks_embedding *op) {
     uint32_t n_row = op->y.shape[0], n_channel = op->y.shape[1];
     const vks_tensor *places = op->index.address ? &op->index : &op->ids;
-    VKS_TRY(vks_check_shape(target, places == &op->ids ? "embedding: ids" : "embedding: index", places, VKS_SHAPE(n_row)));
-    VKS_TRY(vks_check_dtype(target, "embedding: index", places, VKSSM_DTYPE_I32));
+    const char *places_name = op->index.address ? "embedding: index" : "embedding: ids";
+    VKS_TRY(vks_check_shape(target, places_name, places, VKS_SHAPE(n_row)));
+    VKS_TRY(vks_check_dtype(target, places_name, places, VKSSM_DTYPE_I32));
     if (op->ids.n_dim != 1 || op->ids.dtype != VKSSM_DTYPE_I32 || !op->ids.address)
         return vks_op_fail(target, VKSSM_ERR_ARG, "embedding: ids: a vector of I32 expected, %u dimensions of %s found",
                            op->ids.n_dim, vkssm_dtype_name(op->ids.dtype));

@@ -10,9 +10,11 @@ static vkssm_status check(const vks_op_target *target, const vks_matmul *op) {
     VKS_TRY(vks_check_shape(target, "matmul: x", &op->x, VKS_SHAPE(n_row, n_in)));
     VKS_TRY(vks_check_float(target, "matmul: x", &op->x));
     VKS_TRY(vks_check_stride(target, "matmul: x", &op->x, 0, 8));
+    VKS_TRY(vks_check_alignment(target, "matmul: x", &op->x, 16));
     VKS_TRY(vks_check_shape(target, "matmul: w", &op->w, VKS_SHAPE(n_out, n_in)));
     VKS_TRY(vks_check_float(target, "matmul: w", &op->w));
     VKS_TRY(vks_check_stride(target, "matmul: w", &op->w, 0, 8));
+    VKS_TRY(vks_check_alignment(target, "matmul: w", &op->w, 16));
     if (op->w.stride[0] < n_in)
         return vks_op_fail(target, VKSSM_ERR_ARG, "matmul: w: a row stride of at least %u expected, %llu found", n_in,
                            (unsigned long long)op->w.stride[0]);
@@ -26,27 +28,33 @@ static vkssm_status check(const vks_op_target *target, const vks_matmul *op) {
     return VKSSM_OK;
 }
 
-// Every algorithm can do every shape, so a test may force any; the selector's choice and its plain form stand first.
+// Every algorithm can do every shape, so a test may force any. The selector's choices stand first, best first.
 static uint32_t choose(const vks_op_target *target, uint32_t n_row, uint32_t n_out) {
-    uint32_t best, plain;
-    if (vks_kernel_traits_of(target->kernels).cpu) {
-        best = plain = n_row == 1   ? VKS_SHADER_matmul_direct_1
-                       : n_row <= 4 ? VKS_SHADER_matmul_direct_4
-                                    : VKS_SHADER_matmul_direct;
-    } else if (n_row <= FEW_ROWS) {
-        best = VKS_SHADER_matmul_vector_sg;
-        plain = VKS_SHADER_matmul_vector;
-    } else { // large tiles only when there are enough of them to fill a device
-        bool large = (uint64_t)n_row * n_out >= 128u * 128u * 64u;
-        best = plain = large ? VKS_SHADER_matmul_tiled_8 : VKS_SHADER_matmul_tiled;
-    }
-    const uint32_t candidates[] = {best,
-                                   plain,
+    static const uint32_t cpu_row[] = {VKS_SHADER_matmul_lanes_wide_1, VKS_SHADER_matmul_lanes_1,
+                                       VKS_SHADER_matmul_direct_1};
+    static const uint32_t cpu[] = {VKS_SHADER_matmul_lanes_wide, VKS_SHADER_matmul_lanes, VKS_SHADER_matmul_direct};
+    static const uint32_t few[] = {VKS_SHADER_matmul_vector_sg, VKS_SHADER_matmul_vector, VKS_SHADER_matmul_vector};
+    static const uint32_t some[] = {VKS_SHADER_matmul_tiled, VKS_SHADER_matmul_tiled, VKS_SHADER_matmul_tiled};
+    static const uint32_t many[] = {VKS_SHADER_matmul_tiled_8, VKS_SHADER_matmul_tiled_8, VKS_SHADER_matmul_tiled};
+    vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
+    const uint32_t *best;
+    if (traits.cpu)
+        best = n_row == 1 ? cpu_row : cpu;
+    else if (n_row <= FEW_ROWS)
+        best = few;
+    else // large tiles only when there are enough of them to fill a device
+        best = (uint64_t)n_row * n_out >= 128u * 128u * 64u ? many : some;
+    const uint32_t candidates[] = {best[0],
+                                   best[1],
+                                   best[2],
                                    VKS_SHADER_matmul_tiled_8,
                                    VKS_SHADER_matmul_vector_sg,
                                    VKS_SHADER_matmul_vector,
+                                   VKS_SHADER_matmul_lanes,
+                                   VKS_SHADER_matmul_lanes_1,
+                                   VKS_SHADER_matmul_lanes_wide,
+                                   VKS_SHADER_matmul_lanes_wide_1,
                                    VKS_SHADER_matmul_direct,
-                                   VKS_SHADER_matmul_direct_4,
                                    VKS_SHADER_matmul_direct_1,
                                    VKS_SHADER_matmul_tiled};
     return vks_kernel_choose(target->kernels, candidates, VKS_COUNT(candidates));
@@ -81,11 +89,19 @@ vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
         call.n_group[1] = vks_div_up(n_row, constants[7]);
         break;
     }
-    default: { // direct
-        uint32_t rows = call.shader == VKS_SHADER_matmul_direct ? 8 : call.shader == VKS_SHADER_matmul_direct_4 ? 4 : 1;
+    case VKS_SHADER_matmul_direct:
+    case VKS_SHADER_matmul_direct_1:
         constants[0] = 16;
         call.n_group[0] = vks_div_up(n_out, 8 * constants[0]);
-        call.n_group[1] = vks_div_up(n_row, rows);
+        call.n_group[1] = vks_div_up(n_row, call.shader == VKS_SHADER_matmul_direct ? 8 : 1);
+        break;
+    default: { // lanes
+        bool row = call.shader == VKS_SHADER_matmul_lanes_1 || call.shader == VKS_SHADER_matmul_lanes_wide_1;
+        constants[0] = constants[6] = traits.subgroup_size;
+        call.n_constant = 7;
+        call.full_subgroups = true;
+        call.n_group[0] = vks_div_up(n_out, (row ? 8 : 4) * traits.subgroup_size);
+        call.n_group[1] = vks_div_up(n_row, row ? 1 : 8);
         break;
     }
     }

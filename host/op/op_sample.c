@@ -9,8 +9,10 @@ vkssm_status vks_op_sample(const vks_op_target *target, const vks_sample *op) {
     VKS_TRY(vks_check_dtype(target, "sample: logits", &op->logits, VKSSM_DTYPE_F32));
     VKS_TRY(vks_check_shape(target, "sample: controls", &op->controls, VKS_SHAPE(n_slot, VKS_CONTROL_SIZE)));
     VKS_TRY(vks_check_dtype(target, "sample: controls", &op->controls, VKSSM_DTYPE_I32));
+    VKS_TRY(vks_check_dense(target, "sample: controls", &op->controls, 0));
     VKS_TRY(vks_check_shape(target, "sample: ring", &op->ring, VKS_SHAPE(n_slot, op->ring.shape[1])));
     VKS_TRY(vks_check_dtype(target, "sample: ring", &op->ring, VKSSM_DTYPE_I32));
+    VKS_TRY(vks_check_dense(target, "sample: ring", &op->ring, 0));
     if (op->slots.address) {
         VKS_TRY(vks_check_shape(target, "sample: slots", &op->slots, VKS_SHAPE(n_sequence)));
         VKS_TRY(vks_check_dtype(target, "sample: slots", &op->slots, VKSSM_DTYPE_I32));

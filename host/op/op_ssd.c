@@ -58,12 +58,17 @@ static vkssm_status check(const vks_op_target *target, const vks_ssd *op, const 
     VKS_TRY(vks_check_dtype(target, "ssd: dt", &op->dt, x->dtype));
     VKS_TRY(vks_check_shape(target, "ssd: heads", &op->heads, VKS_SHAPE(3, s->n_head)));
     VKS_TRY(vks_check_dtype(target, "ssd: heads", &op->heads, VKSSM_DTYPE_F32));
+    VKS_TRY(vks_check_dense(target, "ssd: heads", &op->heads, 0));
     VKS_TRY(vks_check_shape(target, "ssd: state", &op->state,
                             VKS_SHAPE(op->state.shape[0], s->n_head, s->n_width, s->n_state)));
     VKS_TRY(vks_check_dtype(target, "ssd: state", &op->state, VKSSM_DTYPE_F32));
     VKS_TRY(vks_check_stride(target, "ssd: state", &op->state, 0, 1));
+    VKS_TRY(vks_check_dense(target, "ssd: state", &op->state, 1));
     VKS_TRY(vks_check_shape(target, "ssd: y", &op->y, VKS_SHAPE(s->n_sequence, s->n_time, s->n_head, s->n_width)));
     VKS_TRY(vks_check_float(target, "ssd: y", &op->y));
+    VKS_TRY(vks_check_stride(target, "ssd: x", x, 1, 1));
+    VKS_TRY(vks_check_stride(target, "ssd: dt", &op->dt, 1, 1));
+    VKS_TRY(vks_check_stride(target, "ssd: y", &op->y, 1, op->y.dtype == VKSSM_DTYPE_F32 ? 1 : 2));
     if (op->slots.address) {
         VKS_TRY(vks_check_shape(target, "ssd: slots", &op->slots, VKS_SHAPE(s->n_sequence)));
         VKS_TRY(vks_check_dtype(target, "ssd: slots", &op->slots, VKSSM_DTYPE_I32));
@@ -78,7 +83,8 @@ static vkssm_status check(const vks_op_target *target, const vks_ssd *op, const 
                  op->c.stride[2] == s->n_state;
     bool same_rows = op->b.stride[1] == x->stride[1] && op->c.stride[1] == x->stride[1];
     bool packed = s->n_sequence == 1 ||
-                  (x->stride[0] == s->n_time * x->stride[1] && op->y.stride[0] == s->n_time * op->y.stride[1] &&
+                  (x->stride[0] == s->n_time * x->stride[1] && op->b.stride[0] == x->stride[0] &&
+                   op->c.stride[0] == x->stride[0] && op->y.stride[0] == s->n_time * op->y.stride[1] &&
                    op->dt.stride[0] == s->n_time * op->dt.stride[1]);
     if (!dense || !same_rows || !packed)
         return vks_op_fail(target, VKSSM_ERR_ARG,

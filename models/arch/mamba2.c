@@ -11,7 +11,6 @@
 #include "host/base/status.h"
 #include "models/block/mamba2_mixer.h"
 #include "models/io/config.h"
-#include "models/models.h"
 
 typedef struct mamba2_layer {
     vks_tensor norm;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "byte_alphabet.h"
 #include "host/base/alloc.h"
 
 #define NONE UINT32_MAX
@@ -60,6 +61,22 @@ const vks_vocab_entry *vks_bpe_find(const vks_bpe *bpe, const char *bytes, size_
         size_t middle = low + (high - low) / 2;
         const vks_vocab_entry *entry = &bpe->vocab[middle];
         int order = compare_bytes(bytes, size, entry->bytes, entry->size);
+        if (order == 0) return entry;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
+// Compares spellings in place: memory for a copy could be missing, and a look-up cannot fail.
+const vks_vocab_entry *vks_bpe_find_spelled(const vks_bpe *bpe, const char *text, size_t size) {
+    size_t low = 0, high = bpe->n_vocab;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const vks_vocab_entry *entry = &bpe->vocab[middle];
+        int order = vks_alphabet_compare(text, size, entry->bytes, entry->size);
         if (order == 0) return entry;
         if (order < 0)
             high = middle;

@@ -40,6 +40,8 @@ void vks_bpe_index_vocab(vks_bpe *bpe);
 bool vks_bpe_index_merges(vks_bpe *bpe, size_t n_id, const vks_merge **duplicate);
 
 const vks_vocab_entry *vks_bpe_find(const vks_bpe *bpe, const char *bytes, size_t size); // NULL: none
+// The same for a token spelled in the byte alphabet (anything else is not found).
+const vks_vocab_entry *vks_bpe_find_spelled(const vks_bpe *bpe, const char *text, size_t size);
 
 typedef struct vks_id_list {
     int32_t *items;

@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "byte_alphabet.h"
 #include "host/base/alloc.h"
 #include "host/base/file.h"
 #include "unicode_text.h"
@@ -88,25 +87,9 @@ bool vkssm_tokenizer_adds_bos(const vkssm_tokenizer *tokenizer) {
     return tokenizer->adds_bos;
 }
 
-// Compares spellings in place: a buffer could be missing, and a look-up cannot fail.
-static int32_t find_in_vocab(const vkssm_tokenizer *tokenizer, const char *text, size_t size) {
-    size_t low = 0, high = tokenizer->bpe.n_vocab;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const vks_vocab_entry *entry = &tokenizer->bpe.vocab[middle];
-        int order = vks_alphabet_compare(text, size, entry->bytes, entry->size);
-        if (order == 0) return entry->id;
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return -1;
-}
-
 int32_t vks_tokenizer_find(const vkssm_tokenizer *tokenizer, const char *text, size_t size) {
-    int32_t id = find_in_vocab(tokenizer, text, size);
-    if (id >= 0) return id;
+    const vks_vocab_entry *entry = vks_bpe_find_spelled(&tokenizer->bpe, text, size);
+    if (entry) return entry->id;
     const vks_added_token *added = vks_added_find(&tokenizer->added, text, size);
     return added ? added->id : -1;
 }

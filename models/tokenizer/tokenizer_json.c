@@ -159,7 +159,9 @@ static vkssm_status fill_slots(const vks_reader *reader) {
     for (size_t i = 0; i < t->added.n; i++) {
         const vks_added_token *token = &t->added.tokens[i];
         int shown = token->size < 80 ? (int)token->size : 80;
-        int32_t *slot = &t->slots[token->id], in_vocab = vks_tokenizer_find(t, token->content, token->size);
+        int32_t *slot = &t->slots[token->id];
+        const vks_vocab_entry *entry = vks_bpe_find_spelled(&t->bpe, token->content, token->size);
+        int32_t in_vocab = entry ? entry->id : -1;
         if (in_vocab >= 0 && in_vocab != token->id)
             return vks_fail(reader->log, VKSSM_ERR_FORMAT,
                             "%s: added token \"%.*s\" has id %d, but id %d in model.vocab", reader->name, shown,

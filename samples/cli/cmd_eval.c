@@ -129,7 +129,7 @@ int cmd_eval(const cli_command *command, int argc, char **argv) {
 
     cli_run run = {0};
     cli_ids ids = {0};
-    score result;
+    score result = {0};
     status = cli_open(&setup, &run);
     if (status == CLI_OK) status = text ? cli_ids_from_file(&run, text, &ids) : cli_ids_from_tensor(&run, source, &ids);
     if (status == CLI_OK) status = score_ids(&run, &ids, window, &result);

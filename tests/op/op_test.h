@@ -28,11 +28,11 @@ static inline void run_variant(uint32_t mask_features, const char *variant, void
     if (!g) return;
     bool known;
     const char *missing = gpu_force(g, variant, &known);
-    static char reason[128];
+    static char reason[192];
     if (!known)
-        CHECK_FAIL("there is no variant %s", variant);
+        CHECK_FAIL("there is no variant %s", variant ? variant : "(null)");
     else if (missing) {
-        snprintf(reason, sizeof reason, "%s lacks %s", g->caps->name, missing);
+        snprintf(reason, sizeof reason, "%.100s lacks %.64s", g->caps->name, missing);
         check_skip_reason = reason;
     } else
         run(g);

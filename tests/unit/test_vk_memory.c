@@ -140,8 +140,7 @@ CHECK_CASE(injected_device_memory_failure) {
     close_device(&device);
 }
 
-// ---- uploads
-// ----------------------------------------------------------------------------------------------------------
+// ---- uploads -------------------------------------------------------------------------------------------------------
 
 static bool is_same_on_device(vks_device *device, const vks_buffer *buffer, const uint8_t *wanted) {
     vks_arena *arena = new_arena(device, VKS_ROLE_READBACK, 0);

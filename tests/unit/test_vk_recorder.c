@@ -70,8 +70,7 @@ static void check_barriers(const fixture *f, uint32_t n_memory, uint32_t n_execu
     CHECK_EQ(stats.n_execution_barrier, n_execution);
 }
 
-// ---- hazards
-// ----------------------------------------------------------------------------------------------------------
+// ---- hazards -------------------------------------------------------------------------------------------------------
 
 // Dispatches that do nothing (n = 0) with declared accesses: the barriers are a matter of these alone.
 static void touch(fixture *f, const vks_access *accesses, uint32_t n_access) {
@@ -271,8 +270,7 @@ CHECK_CASE(random_commands_give_the_serial_result) {
     tear_down(&f);
 }
 
-// ---- running
-// ----------------------------------------------------------------------------------------------------------
+// ---- running -------------------------------------------------------------------------------------------------------
 
 CHECK_CASE(pipeline_constants_and_push) {
     fixture f;
@@ -404,8 +402,7 @@ CHECK_CASE(two_threads_submit) {
     tear_down(&f);
 }
 
-// ---- errors
-// -----------------------------------------------------------------------------------------------------------
+// ---- errors --------------------------------------------------------------------------------------------------------
 
 CHECK_CASE(errors_are_latched) {
     fixture f;
@@ -648,8 +645,7 @@ CHECK_CASE(device_lost_during_upload) {
     tear_down(&f);
 }
 
-// ---- scopes
-// -----------------------------------------------------------------------------------------------------------
+// ---- scopes --------------------------------------------------------------------------------------------------------
 
 CHECK_CASE(scopes) {
     fixture f;
@@ -686,8 +682,7 @@ CHECK_CASE(scopes) {
     tear_down(&f);
 }
 
-// ---- the host application's command buffer
-// ----------------------------------------------------------------------------
+// ---- the host application's command buffer -------------------------------------------------------------------------
 
 CHECK_CASE(adopted_command_buffer) {
     fixture f;

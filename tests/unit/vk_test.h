@@ -18,18 +18,18 @@ typedef struct words_push {
 // What the log received since the last device was opened.
 static struct {
     int n_error, n_validation;
-    char last_error[1024], last_info[1024];
+    char last_error[1024], last_info[1024], last_cache[1024]; // last_cache: about the pipeline cache
 } heard;
 
 static inline void hear(void *user, vkssm_log_level level, const char *message) {
     (void)user;
     if (level == VKSSM_LOG_INFO) snprintf(heard.last_info, sizeof heard.last_info, "%s", message);
+    if (strstr(message, "pipeline cache")) snprintf(heard.last_cache, sizeof heard.last_cache, "%s", message);
     if (level != VKSSM_LOG_ERROR) return;
     heard.n_error++;
     snprintf(heard.last_error, sizeof heard.last_error, "%s", message);
     if (strncmp(message, "validation:", 11) != 0) return;
-    heard.n_validation++;
-    printf("  %s\n", message);
+    if (++heard.n_validation <= 3) printf("  %s\n", message);
 }
 
 static inline vks_device_params test_params(void) {

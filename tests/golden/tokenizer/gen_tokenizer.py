@@ -36,6 +36,7 @@ ADDED = [
     {"content": "      ", "special": False, "normalized": True},
     {"content": "<<", "special": False, "normalized": True},
     {"content": "状態空間", "special": False, "normalized": False},
+    {"content": "\n\n", "special": False, "normalized": False},
 ]
 
 
@@ -266,6 +267,7 @@ TEXTS = [
     "whole wholes awhole a-whole- é_whole whole\u0301 whole\u200d (whole) 9whole \u24d0whole whole",
     "if x:\n    y\n        z\n      w\n       v << 2 <<< 1",
     "状態空間モデル 12½Ⅷ٣४ ²³ ½x \U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001f1e9\U0001f1ea и ещё",
+    "a[RIGHT] \n\n\nb\n\n[LEFT]\n\n\n[RIGHT]\n\n",
     " ", "   ", "\n", "", "a", " a ", "\t\t tabs \r\n\r\n end ", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "a.a.b.a.",
 ]
 ALPHABET = (
