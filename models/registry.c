@@ -98,6 +98,7 @@ vkssm_status vkssm_model_load(vkssm_device *device, const char *path, const vkss
     if (!is_storage_type(params->activation_dtype) || (params->convert_weights && !is_storage_type(params->weight_dtype)))
         return vks_fail(log, VKSSM_ERR_ARG, "%s: F32, F16 or BF16 for weights and activations expected, %s and %s found", path,
                         vkssm_dtype_name(params->weight_dtype), vkssm_dtype_name(params->activation_dtype));
+    if (!vks_path_exists(path)) return vks_fail(log, VKSSM_ERR_IO, "%s: a model folder or file expected, none found", path);
     char *folder = folder_of(path);
     if (!folder) return vks_fail(log, VKSSM_ERR_OOM_HOST, "%s: out of memory", path);
     vkssm_status status = load(device, path, folder, params, out);

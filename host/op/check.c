@@ -26,9 +26,11 @@ vkssm_status vks_check_shape(const vks_op_target *target, const char *name, cons
                              const uint32_t *shape) {
     char wanted[64], found[64];
     shape_text(wanted, sizeof wanted, n_dim, shape);
-    if (!tensor->address) return vks_op_fail(target, VKSSM_ERR_ARG, "%s: shape %s expected, there is no tensor", name, wanted);
+    if (!tensor->address)
+        return vks_op_fail(target, VKSSM_ERR_ARG, "%s: shape %s expected, there is no tensor", name, wanted);
     bool same = tensor->n_dim == n_dim;
-    for (uint32_t i = 0; same && i < n_dim; i++) same = tensor->shape[i] == shape[i] && shape[i] > 0;
+    for (uint32_t i = 0; same && i < n_dim; i++)
+        same = tensor->shape[i] == shape[i] && shape[i] > 0;
     if (!same)
         return vks_op_fail(target, VKSSM_ERR_ARG, "%s: shape %s expected, %s found", name, wanted,
                            shape_text(found, sizeof found, tensor->n_dim, tensor->shape));
@@ -42,8 +44,8 @@ vkssm_status vks_check_dense(const vks_op_target *target, const char *name, cons
     uint64_t dense = 1;
     for (uint32_t i = tensor->n_dim; i-- > dim;) {
         if (tensor->shape[i] > 1 && tensor->stride[i] != dense)
-            return vks_op_fail(target, VKSSM_ERR_ARG, "%s: a stride of dimension %u of %llu expected, %llu found", name, i,
-                               (unsigned long long)dense, (unsigned long long)tensor->stride[i]);
+            return vks_op_fail(target, VKSSM_ERR_ARG, "%s: a stride of dimension %u of %llu expected, %llu found", name,
+                               i, (unsigned long long)dense, (unsigned long long)tensor->stride[i]);
         dense *= tensor->shape[i];
     }
     return VKSSM_OK;
@@ -63,7 +65,8 @@ vkssm_status vks_check_float(const vks_op_target *target, const char *name, cons
                        vkssm_dtype_name(tensor->dtype));
 }
 
-vkssm_status vks_check_dtype(const vks_op_target *target, const char *name, const vks_tensor *tensor, vkssm_dtype dtype) {
+vkssm_status vks_check_dtype(const vks_op_target *target, const char *name, const vks_tensor *tensor,
+                             vkssm_dtype dtype) {
     if (tensor->dtype == dtype) return VKSSM_OK;
     return vks_op_fail(target, VKSSM_ERR_ARG, "%s: %s expected, %s found", name, vkssm_dtype_name(dtype),
                        vkssm_dtype_name(tensor->dtype));
@@ -73,6 +76,7 @@ vkssm_status vks_check_stride(const vks_op_target *target, const char *name, con
                               uint32_t multiple) {
     uint64_t stride = tensor->stride[dim];
     if (stride % multiple == 0 && stride <= UINT32_MAX) return VKSSM_OK;
-    return vks_op_fail(target, VKSSM_ERR_ARG, "%s: a stride of dimension %u that is a multiple of %u expected, %llu found",
-                       name, dim, multiple, (unsigned long long)stride);
+    return vks_op_fail(target, VKSSM_ERR_ARG,
+                       "%s: a stride of dimension %u that is a multiple of %u expected, %llu found", name, dim,
+                       multiple, (unsigned long long)stride);
 }

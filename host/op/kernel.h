@@ -9,8 +9,8 @@
 
 // What the selectors look at.
 typedef struct vks_kernel_traits {
-    bool cpu;              // workgroups are emulated on a CPU: barriers and loads cost more than arithmetic
-    bool fixed_subgroup;   // every subgroup has subgroup_size invocations
+    bool cpu;            // workgroups are emulated on a CPU: barriers and loads cost more than arithmetic
+    bool fixed_subgroup; // every subgroup has subgroup_size invocations
     uint32_t subgroup_size;
 } vks_kernel_traits;
 vks_kernel_traits vks_kernel_traits_of(const vks_kernels *kernels);
@@ -42,14 +42,18 @@ static inline vks_access vks_writes(const vks_tensor *tensor) {
     return (vks_access){.address = tensor->address, .size = vks_tensor_span(tensor), .write = true};
 }
 
-// ERR_ARG unless the tensor is there, has this shape, a last dimension without gaps, and starts on 4 bytes (shaders read
-// 16-bit types by pairs). `name` is "matmul: x".
+// ERR_ARG unless the tensor is there, has this shape, a last dimension without gaps, and starts on 4 bytes (shaders
+// read 16-bit types by pairs). `name` is "matmul: x".
 vkssm_status vks_check_shape(const vks_op_target *target, const char *name, const vks_tensor *tensor, uint32_t n_dim,
                              const uint32_t *shape);
-#define VKS_SHAPE(...) (uint32_t)VKS_COUNT(((uint32_t[]){__VA_ARGS__})), (uint32_t[]){__VA_ARGS__}
+#define VKS_SHAPE(...)                                                                                                 \
+    (uint32_t) VKS_COUNT(((uint32_t[]){__VA_ARGS__})), (uint32_t[]) {                                                  \
+        __VA_ARGS__                                                                                                    \
+    }
 // ERR_ARG unless the tensor is F32, F16 or BF16.
 vkssm_status vks_check_float(const vks_op_target *target, const char *name, const vks_tensor *tensor);
-vkssm_status vks_check_dtype(const vks_op_target *target, const char *name, const vks_tensor *tensor, vkssm_dtype dtype);
+vkssm_status vks_check_dtype(const vks_op_target *target, const char *name, const vks_tensor *tensor,
+                             vkssm_dtype dtype);
 // ERR_ARG unless the stride of dimension `dim` is a multiple of `multiple`, and fits 32 bits.
 vkssm_status vks_check_stride(const vks_op_target *target, const char *name, const vks_tensor *tensor, uint32_t dim,
                               uint32_t multiple);

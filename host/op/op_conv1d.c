@@ -35,7 +35,9 @@ static vkssm_status check(const vks_op_target *target, const vks_conv1d *op) {
 vkssm_status vks_op_conv1d(const vks_op_target *target, const vks_conv1d *op) {
     VKS_TRY(check(target, op));
     uint32_t n_sequence = op->y.shape[0], n_time = op->y.shape[1], n_channel = op->y.shape[2], k = op->w.shape[0];
-    const uint32_t wg_size = 64;
+    // A CPU pays for every load: its invocations keep weights and inputs over several tokens.
+    bool cpu = vks_kernel_traits_of(target->kernels).cpu;
+    const uint32_t wg_size = cpu ? 16 : 64, tokens = cpu ? 16 : 1;
     struct vks_conv1d_params push = {
         .x = op->x.address,
         .w = op->w.address,
@@ -49,7 +51,7 @@ vkssm_status vks_op_conv1d(const vks_op_target *target, const vks_conv1d *op) {
         .y_stride = (uint32_t)op->y.stride[1],
         .state_stride = (uint32_t)op->state.stride[0],
     };
-    const uint32_t constants[] = {wg_size, op->x.dtype, op->y.dtype, op->bias.address != 0, op->silu, k};
+    const uint32_t constants[] = {wg_size, op->x.dtype, op->y.dtype, op->bias.address != 0, op->silu, k, tokens};
     vks_access state_read = vks_reads(&op->state), state_write = vks_writes(&op->state);
     vks_access accesses[] = {vks_reads(&op->x), vks_reads(&op->slots), vks_writes(&op->y), state_read};
     vks_kernel_call call = {
@@ -58,7 +60,7 @@ vkssm_status vks_op_conv1d(const vks_op_target *target, const vks_conv1d *op) {
         .n_constant = VKS_COUNT(constants),
         .push = &push,
         .push_size = sizeof push,
-        .n_group = {vks_div_up(n_channel, 2 * wg_size), n_time, n_sequence},
+        .n_group = {vks_div_up(n_channel, 2 * wg_size), vks_div_up(n_time, tokens), n_sequence},
         .accesses = accesses,
         .n_access = VKS_COUNT(accesses),
     };
@@ -67,6 +69,7 @@ vkssm_status vks_op_conv1d(const vks_op_target *target, const vks_conv1d *op) {
     if (n_time == 1) {
         accesses[3] = state_write;
         call.shader = VKS_SHADER_conv1d_step;
+        call.n_constant--; // one token: no TOKENS
         call.n_group[1] = n_sequence;
         call.n_group[2] = 1;
         status = vks_kernel_dispatch(target, &call);

@@ -30,12 +30,11 @@ static vkssm_status check(const vks_op_target *target, const vks_matmul *op) {
 
 // Every algorithm can do every shape, so a test may force any. The selector's choices stand first, best first.
 static uint32_t choose(const vks_op_target *target, uint32_t n_row, uint32_t n_out) {
-    static const uint32_t cpu_row[] = {VKS_SHADER_matmul_lanes_wide_1, VKS_SHADER_matmul_lanes_1,
-                                       VKS_SHADER_matmul_direct_1};
-    static const uint32_t cpu[] = {VKS_SHADER_matmul_lanes_wide, VKS_SHADER_matmul_lanes, VKS_SHADER_matmul_direct};
-    static const uint32_t few[] = {VKS_SHADER_matmul_vector_sg, VKS_SHADER_matmul_vector, VKS_SHADER_matmul_vector};
-    static const uint32_t some[] = {VKS_SHADER_matmul_tiled, VKS_SHADER_matmul_tiled, VKS_SHADER_matmul_tiled};
-    static const uint32_t many[] = {VKS_SHADER_matmul_tiled_8, VKS_SHADER_matmul_tiled_8, VKS_SHADER_matmul_tiled};
+    static const uint32_t cpu_row[] = {VKS_SHADER_matmul_lanes_1, VKS_SHADER_matmul_direct_1};
+    static const uint32_t cpu[] = {VKS_SHADER_matmul_lanes, VKS_SHADER_matmul_direct};
+    static const uint32_t few[] = {VKS_SHADER_matmul_vector_sg, VKS_SHADER_matmul_vector};
+    static const uint32_t some[] = {VKS_SHADER_matmul_tiled, VKS_SHADER_matmul_tiled};
+    static const uint32_t many[] = {VKS_SHADER_matmul_tiled_8, VKS_SHADER_matmul_tiled};
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
     const uint32_t *best;
     if (traits.cpu)
@@ -46,14 +45,11 @@ static uint32_t choose(const vks_op_target *target, uint32_t n_row, uint32_t n_o
         best = (uint64_t)n_row * n_out >= 128u * 128u * 64u ? many : some;
     const uint32_t candidates[] = {best[0],
                                    best[1],
-                                   best[2],
                                    VKS_SHADER_matmul_tiled_8,
                                    VKS_SHADER_matmul_vector_sg,
                                    VKS_SHADER_matmul_vector,
                                    VKS_SHADER_matmul_lanes,
                                    VKS_SHADER_matmul_lanes_1,
-                                   VKS_SHADER_matmul_lanes_wide,
-                                   VKS_SHADER_matmul_lanes_wide_1,
                                    VKS_SHADER_matmul_direct,
                                    VKS_SHADER_matmul_direct_1,
                                    VKS_SHADER_matmul_tiled};
@@ -96,7 +92,7 @@ vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
         call.n_group[1] = vks_div_up(n_row, call.shader == VKS_SHADER_matmul_direct ? 8 : 1);
         break;
     default: { // lanes
-        bool row = call.shader == VKS_SHADER_matmul_lanes_1 || call.shader == VKS_SHADER_matmul_lanes_wide_1;
+        bool row = call.shader == VKS_SHADER_matmul_lanes_1;
         constants[0] = constants[6] = traits.subgroup_size;
         call.n_constant = 7;
         call.full_subgroups = true;

@@ -25,8 +25,9 @@ static vkssm_status check(const vks_op_target *target, const vks_rms_norm *op, u
             return vks_op_fail(target, VKSSM_ERR_ARG, "rms_norm: a gate or a residual expected, both found");
     }
     if (n_channel % n_group != 0)
-        return vks_op_fail(target, VKSSM_ERR_ARG, "rms_norm: a number of groups that divides %u channels expected, %u found",
-                           n_channel, n_group);
+        return vks_op_fail(target, VKSSM_ERR_ARG,
+                           "rms_norm: a number of groups that divides %u channels expected, %u found", n_channel,
+                           n_group);
     if (op->y.dtype != VKSSM_DTYPE_F32 && n_group > 1 && n_channel / n_group % 2 != 0)
         return vks_op_fail(target, VKSSM_ERR_ARG, "rms_norm: groups of even size expected for %s, size %u found",
                            vkssm_dtype_name(op->y.dtype), n_channel / n_group);

@@ -82,13 +82,14 @@ static vkssm_status check(const vks_op_target *target, const vks_ssd *op, const 
     bool dense = x->stride[2] == s->n_width && op->y.stride[2] == s->n_width && op->b.stride[2] == s->n_state &&
                  op->c.stride[2] == s->n_state;
     bool same_rows = op->b.stride[1] == x->stride[1] && op->c.stride[1] == x->stride[1];
-    bool packed = s->n_sequence == 1 ||
-                  (x->stride[0] == s->n_time * x->stride[1] && op->b.stride[0] == x->stride[0] &&
-                   op->c.stride[0] == x->stride[0] && op->y.stride[0] == s->n_time * op->y.stride[1] &&
-                   op->dt.stride[0] == s->n_time * op->dt.stride[1]);
+    bool packed =
+        s->n_sequence == 1 || (x->stride[0] == s->n_time * x->stride[1] && op->b.stride[0] == x->stride[0] &&
+                               op->c.stride[0] == x->stride[0] && op->y.stride[0] == s->n_time * op->y.stride[1] &&
+                               op->dt.stride[0] == s->n_time * op->dt.stride[1]);
     if (!dense || !same_rows || !packed)
-        return vks_op_fail(target, VKSSM_ERR_ARG,
-                           "ssd: dense heads and groups, equal token strides of x, b, c, and sequences T tokens apart expected");
+        return vks_op_fail(
+            target, VKSSM_ERR_ARG,
+            "ssd: dense heads and groups, equal token strides of x, b, c, and sequences T tokens apart expected");
     return VKSSM_OK;
 }
 
@@ -96,8 +97,8 @@ static vkssm_status step(const vks_op_target *target, const vks_ssd *op, const s
     uint32_t shader = vks_kernel_choose(target->kernels, (uint32_t[]){VKS_SHADER_ssd_step_sg, VKS_SHADER_ssd_step}, 2);
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
     if (traits.cpu) // a lane per bundle of rows and no exchange between lanes, unless a test forces the other one
-        shader = vks_kernel_choose(target->kernels, (uint32_t[]){VKS_SHADER_ssd_step, VKS_SHADER_ssd_step_sg,
-                                                                 VKS_SHADER_ssd_step}, 3);
+        shader = vks_kernel_choose(target->kernels,
+                                   (uint32_t[]){VKS_SHADER_ssd_step, VKS_SHADER_ssd_step_sg, VKS_SHADER_ssd_step}, 3);
     bool subgroup = shader == VKS_SHADER_ssd_step_sg;
     const uint32_t rows = 4;
     uint32_t wg_size = traits.cpu && !subgroup ? 16 : 128, lanes = traits.cpu ? 1 : 16;
@@ -124,22 +125,52 @@ static vkssm_status step(const vks_op_target *target, const vks_ssd *op, const s
         .dt_max = op->dt_max,
     };
     return vks_kernel_dispatch(
-        target, &(vks_kernel_call){
-                    .shader = shader,
-                    .constants = (uint32_t[]){wg_size, op->x.dtype, op->y.dtype, lanes, rows},
-                    .n_constant = 5,
-                    .full_subgroups = subgroup,
-                    .push = &push,
-                    .push_size = sizeof push,
-                    .n_group = {vks_div_up(s->n_width, per_group), s->n_head, s->n_sequence},
-                    .accesses = (vks_access[]){vks_reads(&op->x), vks_reads(&op->b), vks_reads(&op->c), vks_reads(&op->dt),
-                                               vks_reads(&op->slots), vks_writes(&op->state), vks_writes(&op->y)},
-                    .n_access = 7,
-                });
+        target,
+        &(vks_kernel_call){
+            .shader = shader,
+            .constants = (uint32_t[]){wg_size, op->x.dtype, op->y.dtype, lanes, rows},
+            .n_constant = 5,
+            .full_subgroups = subgroup,
+            .push = &push,
+            .push_size = sizeof push,
+            .n_group = {vks_div_up(s->n_width, per_group), s->n_head, s->n_sequence},
+            .accesses = (vks_access[]){vks_reads(&op->x), vks_reads(&op->b), vks_reads(&op->c), vks_reads(&op->dt),
+                                       vks_reads(&op->slots), vks_writes(&op->state), vks_writes(&op->y)},
+            .n_access = 7,
+        });
+}
+
+// The two heavy passes have a form for CPUs, whose lanes share their loads. A pass is cut into tiles of rows x columns.
+typedef struct pass_variants {
+    uint32_t plain, lanes;
+    uint32_t lanes_rows, lanes_columns; // tile of the lanes' form; columns in units of the subgroup
+} pass_variants;
+
+static const pass_variants state_variants = {VKS_SHADER_ssd_state, VKS_SHADER_ssd_state_lanes, 16, 8};
+static const pass_variants output_variants = {VKS_SHADER_ssd_output, VKS_SHADER_ssd_output_lanes, 16, 4};
+
+typedef struct pass_variant {
+    uint32_t shader, n_group;
+    bool lanes;
+} pass_variant;
+
+static pass_variant choose_pass(const vks_op_target *target, pass_variants variants, const sizes *s, uint32_t wg_size) {
+    vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
+    uint32_t best = traits.cpu ? variants.lanes : variants.plain;
+    pass_variant v = {
+        .shader = vks_kernel_choose(target->kernels, (uint32_t[]){best, variants.plain, variants.lanes, variants.plain}, 4)};
+    v.lanes = v.shader == variants.lanes;
+    bool is_state = variants.plain == VKS_SHADER_ssd_state;
+    uint32_t n_row = is_state ? s->n_width : s->chunk, n_column = is_state ? s->n_state : s->n_width;
+    v.n_group = v.lanes ? vks_div_up(n_row, variants.lanes_rows) *
+                              vks_div_up(n_column, variants.lanes_columns * traits.subgroup_size)
+                        : vks_div_up(vks_div_up(n_row, 8) * vks_div_up(n_column, 8), wg_size);
+    return v;
 }
 
 static vkssm_status chunked(const vks_op_target *target, const vks_ssd *op, const sizes *s) {
     scratch_layout layout = scratch_of(s);
+    vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
     VKS_TRY(vks_check_shape(target, "ssd: scratch", &op->scratch, VKS_SHAPE(op->scratch.shape[0])));
     if (op->scratch.shape[0] < layout.total)
         return vks_op_fail(target, VKSSM_ERR_ARG, "ssd: scratch: %llu floats expected, %u found",
@@ -172,50 +203,55 @@ static vkssm_status chunked(const vks_op_target *target, const vks_ssd *op, cons
     vks_access states_w = {states.address, states.size, true};
     vks_access x = vks_reads(&op->x), b = vks_reads(&op->b), c = vks_reads(&op->c), slots = vks_reads(&op->slots);
 
-    uint32_t q = s->chunk, wg = vks_kernel_traits_of(target->kernels).cpu ? 16 : 64;
-    uint32_t tiles_product = (q / 4) * (q / 4);
-    uint32_t tiles_state = vks_div_up(s->n_width, 8) * vks_div_up(s->n_state, 8);
-    uint32_t tiles_output = (q / 8) * vks_div_up(s->n_width, 8);
+    uint32_t q = s->chunk, wg = traits.cpu ? 16 : 64;
+    pass_variant state = choose_pass(target, state_variants, s, wg), output = choose_pass(target, output_variants, s, wg);
     const struct {
         uint32_t shader, n_group[3];
         vks_access accesses[6];
+        bool lanes;
     } passes[] = {
-        {VKS_SHADER_ssd_decay,
-         {vks_div_up(s->n_head, wg), s->n_chunk, s->n_sequence},
-         {vks_reads(&op->dt), decays_w}},
+        {VKS_SHADER_ssd_decay, {vks_div_up(s->n_head, wg), s->n_chunk, s->n_sequence}, {vks_reads(&op->dt), decays_w}, false},
         {VKS_SHADER_ssd_product,
-         {vks_div_up(tiles_product, wg), s->n_chunk, s->n_sequence * s->n_group},
-         {b, c, products_w}},
-        {VKS_SHADER_ssd_state,
-         {vks_div_up(tiles_state, wg), s->n_chunk, s->n_sequence * s->n_head},
-         {x, b, decays, states_w}},
+         {vks_div_up((q / 4) * (q / 4), wg), s->n_chunk, s->n_sequence * s->n_group},
+         {b, c, products_w},
+         false},
+        {state.shader,
+         {state.n_group, s->n_chunk, s->n_sequence * s->n_head},
+         {x, b, decays, states_w},
+         state.lanes},
         {VKS_SHADER_ssd_pass,
          {vks_div_up(s->n_width * s->n_state, wg), s->n_head, s->n_sequence},
-         {decays, slots, states_w, vks_writes(&op->state)}},
-        {VKS_SHADER_ssd_output,
-         {vks_div_up(tiles_output, wg), s->n_chunk, s->n_sequence * s->n_head},
-         {x, c, decays, products, states, vks_writes(&op->y)}},
+         {decays, slots, states_w, vks_writes(&op->state)},
+         false},
+        {output.shader,
+         {output.n_group, s->n_chunk, s->n_sequence * s->n_head},
+         {x, c, decays, products, states, vks_writes(&op->y)},
+         output.lanes},
     };
-    for (size_t i = 0; i < VKS_COUNT(passes); i++)
+    for (size_t i = 0; i < VKS_COUNT(passes); i++) {
+        uint32_t lanes = traits.subgroup_size;
         VKS_TRY(vks_kernel_dispatch(
             target, &(vks_kernel_call){
                         .shader = passes[i].shader,
-                        .constants = (uint32_t[]){wg, op->x.dtype, op->y.dtype, q, s->n_head, s->n_group, s->n_width,
-                                                  s->n_state},
-                        .n_constant = 8,
+                        .constants = (uint32_t[]){passes[i].lanes ? lanes : wg, op->x.dtype, op->y.dtype, q, s->n_head,
+                                                  s->n_group, s->n_width, s->n_state, lanes},
+                        .n_constant = passes[i].lanes ? 9 : 8,
+                        .full_subgroups = passes[i].lanes,
                         .push = &push,
                         .push_size = sizeof push,
                         .n_group = {passes[i].n_group[0], passes[i].n_group[1], passes[i].n_group[2]},
                         .accesses = passes[i].accesses,
                         .n_access = 6, // those not set span no bytes
                     }));
+    }
     return VKSSM_OK;
 }
 
 vkssm_status vks_op_ssd(const vks_op_target *target, const vks_ssd *op) {
     sizes s = sizes_of(op);
     if (s.chunk % 8 != 0)
-        return vks_op_fail(target, VKSSM_ERR_ARG, "ssd: a chunk length that is a multiple of 8 expected, %u found", s.chunk);
+        return vks_op_fail(target, VKSSM_ERR_ARG, "ssd: a chunk length that is a multiple of 8 expected, %u found",
+                           s.chunk);
     VKS_TRY(check(target, op, &s));
     vks_op_begin(target, "ssd");
     vkssm_status status = s.n_time == 1 ? step(target, op, &s) : chunked(target, op, &s);

@@ -14,7 +14,8 @@ vks_tensor vks_tensor_dense(uint64_t address, vkssm_dtype dtype, uint32_t n_dim,
     return tensor;
 }
 
-vks_tensor vks_tensor_rows(uint64_t address, vkssm_dtype dtype, uint32_t n_row, uint32_t n_column, uint64_t row_stride) {
+vks_tensor vks_tensor_rows(uint64_t address, vkssm_dtype dtype, uint32_t n_row, uint32_t n_column,
+                           uint64_t row_stride) {
     return (vks_tensor){
         .address = address, .dtype = dtype, .n_dim = 2, .shape = {n_row, n_column}, .stride = {row_stride, 1}};
 }

@@ -1,8 +1,8 @@
 // conv1d: y[t, c] = act(bias[c] + sum over j of w[j, c] x[t - (K-1) + j, c]), causal and depthwise; x at negative t is
 //         row K-1 + t of the state (oldest first), which is read only: conv1d_tail advances it afterwards
 // Push      shaders/params/conv1d.h; shapes and types stand there
-// Mapping   x: one invocation per 2 channels; y: one token; z: one sequence
-// Constants 0 WG_SIZE  1 X_TYPE  2 Y_TYPE  3 BIAS  4 SILU  5 K
+// Mapping   x: one invocation per 2 channels; y: TOKENS tokens, whose inputs slide through registers; z: one sequence
+// Constants 0 WG_SIZE  1 X_TYPE  2 Y_TYPE  3 BIAS  4 SILU  5 K  6 TOKENS
 // Needs     nothing optional
 // Numerics  f32, summed from the oldest tap to the newest
 // Twin      tests/ref/ref_conv1d.c
@@ -18,24 +18,39 @@ layout(constant_id = 2) const uint Y_TYPE = VKS_TYPE_F32;
 layout(constant_id = 3) const bool BIAS = false;
 layout(constant_id = 4) const bool SILU = true;
 layout(constant_id = 5) const uint K = 4;
+layout(constant_id = 6) const uint TOKENS = 1;
 
-float convolve(uint sequence, uint state_at, uint t, uint c) {
-    float sum = BIAS ? Floats(params.bias).at[c] : 0.0;
-    for (uint j = 0; j < K; j++) {
-        uint row = t + j; // counted from the state's first row
-        float x = row < K - 1 ? Floats(params.state).at[state_at + row * params.n_channel + c]
-                              : load1(params.x, X_TYPE, (sequence * params.n_time + row - (K - 1)) * params.x_stride + c);
-        sum = fma(Floats(params.w).at[j * params.n_channel + c], x, sum);
+// Inputs of channels c and c+1, counted from the state's first row.
+vec2 input_row(uint sequence, uint state_at, uint row, uint c, uint c_second) {
+    if (row < K - 1) {
+        Floats state = Floats(params.state);
+        uint at = state_at + row * params.n_channel;
+        return vec2(state.at[at + c], state.at[at + c_second]);
     }
-    return SILU ? silu(sum) : sum;
+    uint at = (sequence * params.n_time + row - (K - 1)) * params.x_stride;
+    return vec2(load1(params.x, X_TYPE, at + c), load1(params.x, X_TYPE, at + c_second));
 }
 
 void main() {
-    uint c = 2 * gl_GlobalInvocationID.x, t = gl_WorkGroupID.y, sequence = gl_WorkGroupID.z;
+    uint c = 2 * gl_GlobalInvocationID.x, t0 = gl_WorkGroupID.y * TOKENS, sequence = gl_WorkGroupID.z;
     if (c >= params.n_channel) return;
+    bool both = c + 1 < params.n_channel;
+    uint c_second = both ? c + 1 : c;
     uint slot = is_null(params.slots) ? sequence : Words(params.slots).at[sequence];
     uint state_at = slot * params.state_stride;
-    bool both = c + 1 < params.n_channel;
-    vec2 y = vec2(convolve(sequence, state_at, t, c), both ? convolve(sequence, state_at, t, c + 1) : 0.0);
-    store2(params.y, Y_TYPE, (sequence * params.n_time + t) * params.y_stride + c, y, both);
+
+    vec2 w[K], window[K], bias = vec2(0);
+    if (BIAS) bias = vec2(Floats(params.bias).at[c], Floats(params.bias).at[c_second]);
+    [[unroll]] for (uint j = 0; j < K; j++)
+        w[j] = vec2(Floats(params.w).at[j * params.n_channel + c], Floats(params.w).at[j * params.n_channel + c_second]);
+    [[unroll]] for (uint j = 0; j + 1 < K; j++) window[j + 1] = input_row(sequence, state_at, t0 + j, c, c_second);
+
+    for (uint t = t0; t < min(t0 + TOKENS, params.n_time); t++) {
+        [[unroll]] for (uint j = 0; j + 1 < K; j++) window[j] = window[j + 1];
+        window[K - 1] = input_row(sequence, state_at, t + K - 1, c, c_second);
+        vec2 sum = bias;
+        [[unroll]] for (uint j = 0; j < K; j++) sum = fma(w[j], window[j], sum);
+        if (SILU) sum = vec2(silu(sum.x), silu(sum.y));
+        store2(params.y, Y_TYPE, (sequence * params.n_time + t) * params.y_stride + c, sum, both);
+    }
 }

@@ -100,6 +100,8 @@ uint draw(uint threshold, float largest, float scale, float number) {
         if (j == i) before = total;
         total += segment_sums[j];
     }
+    // At least 1 by the largest logit, unless logits are not numbers or infinite: then the last id, as for temperature 0.
+    if (!(total >= 0.5)) return i == 0 ? params.n_vocab - 1 : params.n_vocab;
     float target = number * total;
     if (target >= total) target = uintBitsToFloat(floatBitsToUint(total) - 1u); // rounded up: stay inside
     if (target < before || target >= before + sum) return params.n_vocab;
@@ -129,7 +131,7 @@ void main() {
     if (temperature == 0.0) {
         token = first_with(largest);
     } else {
-        float scale = 1.0 / temperature;
+        float scale = min(1.0 / temperature, 3e38); // finite: 0 times infinity is not a number
         uint threshold = 0;
         if (top_k > 0 && top_k < params.n_vocab) threshold = highest_threshold(0, float(top_k), largest, 0.0);
         if (top_p < 1.0) {

@@ -22,7 +22,8 @@ void *gpu_alloc(size_t count, size_t size) {
 
 float *gpu_random(uint64_t *seed, size_t n, float low, float high) {
     float *values = gpu_alloc(n, sizeof *values);
-    for (size_t i = 0; i < n; i++) values[i] = check_uniform(seed, low, high);
+    for (size_t i = 0; i < n; i++)
+        values[i] = check_uniform(seed, low, high);
     return values;
 }
 
@@ -75,7 +76,8 @@ static bool close_device(gpu *g) {
     vks_recorder_destroy(&g->copy_in);
     vks_recorder_destroy(&g->copy_out);
     vks_kernels_destroy(&g->target.kernels);
-    for (int i = 0; i < 3; i++) vks_arena_destroy(&g->arenas[i]);
+    for (int i = 0; i < 3; i++)
+        vks_arena_destroy(&g->arenas[i]);
     vks_device_destroy(&g->device);
     vks_free(g->writable);
     vks_free(g->first_run);
@@ -137,7 +139,8 @@ const char *gpu_force(gpu *g, const char *variant, bool *known) {
 // ---- the image ------------------------------------------------------------------------------------------------------
 
 static void poison(gpu *g, uint64_t end) {
-    for (uint64_t i = g->used; i < end; i += 4) memcpy((uint8_t *)g->upload.mapped + i, &(uint32_t){GPU_POISON}, 4);
+    for (uint64_t i = g->used; i < end; i += 4)
+        memcpy((uint8_t *)g->upload.mapped + i, &(uint32_t){GPU_POISON}, 4);
     memset(g->writable + g->used, 0, end - g->used);
     g->used = end;
 }
@@ -156,8 +159,7 @@ bool gpu_fits(const gpu *g, uint64_t n_byte) {
 
 // A range of the image, aligned, with a gap behind it.
 static uint64_t take(gpu *g, uint64_t size) {
-    if (!gpu_fits(g, size) ||
-        !vks_grow((void **)&g->places, &g->place_capacity, g->n_place + 1, sizeof *g->places)) {
+    if (!gpu_fits(g, size) || !vks_grow((void **)&g->places, &g->place_capacity, g->n_place + 1, sizeof *g->places)) {
         printf("%s: %llu more bytes do not fit the test image\n", g->label, (unsigned long long)size);
         exit(2);
     }
@@ -215,7 +217,8 @@ vks_tensor gpu_rows(gpu *g, gpu_use use, vkssm_dtype dtype, uint32_t n_row, uint
     return tensor;
 }
 
-vks_tensor gpu_words(gpu *g, gpu_use use, uint32_t n_row, uint32_t n_column, uint64_t row_stride, const int32_t *values) {
+vks_tensor gpu_words(gpu *g, gpu_use use, uint32_t n_row, uint32_t n_column, uint64_t row_stride,
+                     const int32_t *values) {
     uint8_t *memory;
     vks_tensor tensor = place_rows(g, use, VKSSM_DTYPE_I32, n_row, n_column, row_stride, &memory);
     for (uint32_t row = 0; values && row < n_row; row++)
@@ -304,7 +307,8 @@ static const uint8_t *element(const gpu *g, const vks_tensor *tensor, uint64_t i
 
 static uint64_t n_element(const vks_tensor *tensor) {
     uint64_t n = 1;
-    for (uint32_t i = 0; i < tensor->n_dim; i++) n *= tensor->shape[i];
+    for (uint32_t i = 0; i < tensor->n_dim; i++)
+        n *= tensor->shape[i];
     return n;
 }
 
@@ -325,5 +329,6 @@ void gpu_read(const gpu *g, const vks_tensor *tensor, double *values) {
 }
 
 void gpu_read_words(const gpu *g, const vks_tensor *tensor, int32_t *values) {
-    for (uint64_t i = 0; i < n_element(tensor); i++) memcpy(&values[i], element(g, tensor, i), 4);
+    for (uint64_t i = 0; i < n_element(tensor); i++)
+        memcpy(&values[i], element(g, tensor, i), 4);
 }

@@ -11,25 +11,26 @@ typedef struct conv1d_case {
 #define F16 VKSSM_DTYPE_F16
 #define BF16 VKSSM_DTYPE_BF16
 
-// An invocation takes 2 channels, a workgroup 128; one token is a kernel of its own; fewer tokens than K - 1 leave a part of
-// the old state. The last ones are layers of Mamba-2 models.
+// An invocation takes 2 channels, a workgroup 128; one token is a kernel of its own; fewer tokens than K - 1 leave a
+// part of the old state. The last ones are layers of Mamba-2 models.
 static const conv1d_case cases[] = {
-    {1, 1, 1, 1, F32, F32, false, false, false},   {2, 5, 3, 1, F32, F32, true, true, true},
-    {1, 2, 127, 2, F32, F32, false, true, false},  {3, 1, 128, 2, F32, F32, true, false, true},
-    {2, 64, 129, 2, F16, F16, true, true, false},  {1, 1, 7, 3, F32, F32, true, true, false},
-    {2, 2, 64, 3, BF16, BF16, true, true, true},   {1, 3, 130, 3, F32, F32, false, true, true},
-    {2, 4, 65, 3, F32, F16, true, true, false},    {4, 1, 160, 4, F16, F16, true, true, true},
-    {2, 1, 33, 4, BF16, F32, true, true, false},   {1, 2, 33, 4, F32, F32, true, true, false},
-    {3, 3, 160, 4, F16, F16, true, true, true},    {1, 4, 257, 4, F32, F32, true, true, false},
-    {2, 5, 160, 4, F32, BF16, true, true, true},   {2, 64, 129, 4, F32, F32, true, true, true},
-    {1, 1, 5, 7, F32, F32, true, true, true},      {2, 2, 20, 7, F16, F32, true, true, false},
-    {2, 4, 9, 7, F32, F32, false, false, true},    {1, 5, 130, 7, F32, F32, true, true, false},
-    {2, 64, 40, 7, BF16, BF16, true, true, true},  {1, 64, 768, 4, F32, F32, true, true, false},
+    {1, 1, 1, 1, F32, F32, false, false, false},  {2, 5, 3, 1, F32, F32, true, true, true},
+    {1, 2, 127, 2, F32, F32, false, true, false}, {3, 1, 128, 2, F32, F32, true, false, true},
+    {2, 64, 129, 2, F16, F16, true, true, false}, {1, 1, 7, 3, F32, F32, true, true, false},
+    {2, 2, 64, 3, BF16, BF16, true, true, true},  {1, 3, 130, 3, F32, F32, false, true, true},
+    {2, 4, 65, 3, F32, F16, true, true, false},   {4, 1, 160, 4, F16, F16, true, true, true},
+    {2, 1, 33, 4, BF16, F32, true, true, false},  {1, 2, 33, 4, F32, F32, true, true, false},
+    {3, 3, 160, 4, F16, F16, true, true, true},   {1, 4, 257, 4, F32, F32, true, true, false},
+    {2, 5, 160, 4, F32, BF16, true, true, true},  {2, 64, 129, 4, F32, F32, true, true, true},
+    {1, 1, 5, 7, F32, F32, true, true, true},     {2, 2, 20, 7, F16, F32, true, true, false},
+    {2, 4, 9, 7, F32, F32, false, false, true},   {1, 5, 130, 7, F32, F32, true, true, false},
+    {2, 64, 40, 7, BF16, BF16, true, true, true}, {1, 64, 768, 4, F32, F32, true, true, false},
     {2, 1, 5376, 4, F16, F16, true, true, true},
 };
 
-// A sum of K products and a bias takes K + 1 roundings, of which about half cancel; SiLU's exponential is off by 3 + 2 |sum|
-// units and its division by 2.5, relative to a result that is at most the sum. Reached: 1.1 without, 2.9 with SiLU.
+// A sum of K products and a bias takes K + 1 roundings, of which about half cancel; SiLU's exponential is off by 3 + 2
+// |sum| units and its division by 2.5, relative to a result that is at most the sum. Reached: 1.1 without, 2.9 with
+// SiLU.
 static double roundings(const conv1d_case *c) {
     return c->silu ? 8 : 3;
 }
@@ -93,15 +94,17 @@ static void compute(job *j, const float *x, const float *w, const float *bias, c
 
 static void record(gpu *g, const conv1d_case *c, uint64_t seed, job *j) {
     *j = (job){.c = c};
-    snprintf(j->label, sizeof j->label, "b%u t%u c%u k%u %s = %s%s%s%s", c->n_sequence, c->n_time, c->n_channel, c->n_tap,
-             vkssm_dtype_name(c->x), vkssm_dtype_name(c->y), c->bias ? " bias" : "", c->silu ? " silu" : "",
+    snprintf(j->label, sizeof j->label, "b%u t%u c%u k%u %s = %s%s%s%s", c->n_sequence, c->n_time, c->n_channel,
+             c->n_tap, vkssm_dtype_name(c->x), vkssm_dtype_name(c->y), c->bias ? " bias" : "", c->silu ? " silu" : "",
              c->slots ? " slots" : "");
     g->label = j->label;
     uint32_t n_slot = c->n_sequence + 2;
-    for (uint32_t s = 0; s < c->n_sequence; s++) j->slots[s] = (int32_t)(c->slots ? n_slot - 1 - s : s);
+    for (uint32_t s = 0; s < c->n_sequence; s++)
+        j->slots[s] = (int32_t)(c->slots ? n_slot - 1 - s : s);
     uint64_t pad = seed % 3;
     float *x = gpu_random(&seed, (size_t)c->n_sequence * c->n_time * c->n_channel, -2, 2);
-    float *w = gpu_random(&seed, (size_t)c->n_tap * c->n_channel, -1, 1), *bias = gpu_random(&seed, c->n_channel, -1, 1);
+    float *w = gpu_random(&seed, (size_t)c->n_tap * c->n_channel, -1, 1),
+          *bias = gpu_random(&seed, c->n_channel, -1, 1);
     float *state = gpu_random(&seed, (size_t)n_slot * (c->n_tap - 1) * c->n_channel + 1, -2, 2);
     uint64_t x_stride = vks_align_up(c->n_channel, 2) + 2 * pad;
     vks_tensor placed = gpu_reshape(gpu_rows(g, GPU_IN, c->x, c->n_sequence * c->n_time, c->n_channel, x_stride, x), 2,
@@ -134,7 +137,8 @@ static void check_state(const gpu *g, const job *j, const vks_tensor *state) {
     size_t n = (size_t)state->shape[0] * state->shape[1] * state->shape[2], at = 0;
     double *found = gpu_alloc(n, sizeof *found);
     gpu_read(g, state, found);
-    while (at < n && found[at] == j->wanted_state[at]) at++;
+    while (at < n && found[at] == j->wanted_state[at])
+        at++;
     check_n_checked++;
     if (at < n)
         CHECK_FAIL("%s: element %zu of the state is %.9g, expected %.9g", j->label, at, found[at], j->wanted_state[at]);
@@ -147,10 +151,10 @@ static void check_steps(const gpu *g, const job *j) {
     double *whole = gpu_alloc(n, sizeof *whole), *stepped = gpu_alloc(n, sizeof *stepped);
     gpu_read(g, &j->y, whole);
     gpu_read(g, &j->stepped_y, stepped);
-    while (at < n && whole[at] == stepped[at]) at++;
+    while (at < n && whole[at] == stepped[at])
+        at++;
     check_n_checked++;
-    if (at < n)
-        CHECK_FAIL("%s: element %zu is %.9g by steps and %.9g at once", j->label, at, stepped[at], whole[at]);
+    if (at < n) CHECK_FAIL("%s: element %zu is %.9g by steps and %.9g at once", j->label, at, stepped[at], whole[at]);
     vks_free(whole);
     vks_free(stepped);
     check_state(g, j, &j->stepped_state);
@@ -159,7 +163,8 @@ static void check_steps(const gpu *g, const job *j) {
 static void run_cases(gpu *g) {
     job jobs[VKS_COUNT(cases)];
     gpu_begin(g);
-    for (size_t i = 0; i < VKS_COUNT(cases); i++) record(g, &cases[i], i, &jobs[i]);
+    for (size_t i = 0; i < VKS_COUNT(cases); i++)
+        record(g, &cases[i], i, &jobs[i]);
     CHECK(gpu_run(g));
     for (size_t i = 0; i < VKS_COUNT(cases); i++) {
         job *j = &jobs[i];
@@ -225,7 +230,8 @@ CHECK_CASE(refuses) {
     bad = good;
     bad.y.dtype = F16;
     bad.y.stride[1] = 7;
-    CHECK_REFUSED(vks_op_conv1d(&target, &bad), "conv1d: y: a stride of dimension 1 that is a multiple of 2 expected, 7");
+    CHECK_REFUSED(vks_op_conv1d(&target, &bad),
+                  "conv1d: y: a stride of dimension 1 that is a multiple of 2 expected, 7");
     bad = good;
     bad.w.stride[0] = 8; // taps with gaps would be read wrongly
     CHECK_REFUSED(vks_op_conv1d(&target, &bad), "conv1d: w");

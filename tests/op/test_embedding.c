@@ -25,17 +25,21 @@ typedef struct job {
 } job;
 
 static void record(gpu *g, const embedding_case *c, uint64_t seed, job *j) {
-    snprintf(j->label, sizeof j->label, "t%u d%u v%u %s%s", c->n_row, c->n_channel, c->n_vocab, vkssm_dtype_name(c->table),
-             c->index ? " index" : "");
+    snprintf(j->label, sizeof j->label, "t%u d%u v%u %s%s", c->n_row, c->n_channel, c->n_vocab,
+             vkssm_dtype_name(c->table), c->index ? " index" : "");
     g->label = j->label;
     uint32_t n_id = c->index ? c->n_row + 5 : c->n_row;
     int32_t *ids = gpu_alloc(n_id, sizeof *ids), *index = gpu_alloc(c->n_row, sizeof *index);
-    for (uint32_t i = 0; i < n_id; i++) ids[i] = (int32_t)(check_random(&seed) % c->n_vocab);
-    for (uint32_t i = 0; i < c->n_row; i++) index[i] = (int32_t)(check_random(&seed) % n_id);
+    for (uint32_t i = 0; i < n_id; i++)
+        ids[i] = (int32_t)(check_random(&seed) % c->n_vocab);
+    for (uint32_t i = 0; i < c->n_row; i++)
+        index[i] = (int32_t)(check_random(&seed) % n_id);
     // The ends of the table, and ids outside of it.
     const int32_t special[] = {0, (int32_t)c->n_vocab - 1, (int32_t)c->n_vocab, -1, INT32_MIN, INT32_MAX};
-    for (uint32_t i = 0; i < VKS_COUNT(special) && i + 1 < c->n_row; i++) ids[i] = special[i];
-    for (uint32_t i = 0; i < VKS_COUNT(special) && i + 1 < c->n_row; i++) index[i] = (int32_t)i;
+    for (uint32_t i = 0; i < VKS_COUNT(special) && i + 1 < c->n_row; i++)
+        ids[i] = special[i];
+    for (uint32_t i = 0; i < VKS_COUNT(special) && i + 1 < c->n_row; i++)
+        index[i] = (int32_t)i;
 
     float *table = gpu_random(&seed, (size_t)c->n_vocab * c->n_channel, -2, 2);
     vks_embedding op = {
@@ -64,13 +68,15 @@ static void record(gpu *g, const embedding_case *c, uint64_t seed, job *j) {
 static void run_cases(gpu *g) {
     job jobs[VKS_COUNT(cases)];
     gpu_begin(g);
-    for (size_t i = 0; i < VKS_COUNT(cases); i++) record(g, &cases[i], i, &jobs[i]);
+    for (size_t i = 0; i < VKS_COUNT(cases); i++)
+        record(g, &cases[i], i, &jobs[i]);
     CHECK(gpu_run(g));
     for (size_t i = 0; i < VKS_COUNT(cases); i++) {
         double *found = gpu_alloc(jobs[i].n, sizeof *found);
         gpu_read(g, &jobs[i].y, found);
         size_t at = 0;
-        while (at < jobs[i].n && found[at] == jobs[i].wanted[at]) at++;
+        while (at < jobs[i].n && found[at] == jobs[i].wanted[at])
+            at++;
         check_n_checked++;
         if (at < jobs[i].n)
             CHECK_FAIL("%s: element %zu is %.9g, expected %.9g", jobs[i].label, at, found[at], jobs[i].wanted[at]);

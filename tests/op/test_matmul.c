@@ -11,40 +11,28 @@ typedef struct matmul_case {
 #define F16 VKSSM_DTYPE_F16
 #define BF16 VKSSM_DTYPE_BF16
 
-// Register tiles are 1, 4 or 8 rows by 8 outputs, shared tiles 64 or 128 square with 16 of k at a time, vectors of 8 k. The
-// last cases are a layer of a small Mamba-2: input projection, output projection, logits.
+// Register tiles are 1, 4 or 8 rows by 8 outputs, shared tiles 64 or 128 square with 16 of k at a time, vectors of 8 k.
+// The last cases are a layer of a small Mamba-2: input projection, output projection, logits.
 static const matmul_case cases[] = {
-    {1, 1, 1, F32, F32, F32, false, false},
-    {1, 2, 7, F32, F16, F32, true, false},
-    {1, 65, 100, F16, F16, F16, false, true},
-    {2, 7, 8, F32, BF16, F32, false, true},
-    {2, 64, 17, F16, F16, F16, false, true},
-    {3, 130, 15, F16, BF16, F32, true, true},
-    {3, 1, 257, F32, F32, F32, false, false},
-    {4, 7, 16, F16, F32, BF16, true, false},
-    {4, 65, 64, F32, F16, F32, true, false},
-    {5, 2, 257, BF16, BF16, BF16, false, false},
-    {5, 64, 1, F32, BF16, F32, false, true},
-    {8, 65, 17, F32, F16, F32, true, false},
-    {8, 7, 100, F16, F16, F16, false, true},
-    {9, 64, 15, F32, F32, F32, false, false},
-    {9, 130, 8, BF16, BF16, BF16, false, false},
-    {63, 65, 16, F32, F32, F32, false, false},
-    {64, 64, 64, F32, F16, F32, true, false},
-    {65, 7, 100, F16, BF16, F32, true, true},
-    {65, 130, 257, F32, F32, F32, false, false},
-    {129, 127, 7, F16, F16, F16, false, true},
-    {130, 129, 17, F16, F32, BF16, true, false},
-    {130, 130, 257, F32, BF16, F32, false, true},
-    {1, 1192, 256, F32, F16, F32, true, false},
-    {33, 256, 512, F32, F32, F32, false, false},
+    {1, 1, 1, F32, F32, F32, false, false},      {1, 2, 7, F32, F16, F32, true, false},
+    {1, 65, 100, F16, F16, F16, false, true},    {2, 7, 8, F32, BF16, F32, false, true},
+    {2, 64, 17, F16, F16, F16, false, true},     {3, 130, 15, F16, BF16, F32, true, true},
+    {3, 1, 257, F32, F32, F32, false, false},    {4, 7, 16, F16, F32, BF16, true, false},
+    {4, 65, 64, F32, F16, F32, true, false},     {5, 2, 257, BF16, BF16, BF16, false, false},
+    {5, 64, 1, F32, BF16, F32, false, true},     {8, 65, 17, F32, F16, F32, true, false},
+    {8, 7, 100, F16, F16, F16, false, true},     {9, 64, 15, F32, F32, F32, false, false},
+    {9, 130, 8, BF16, BF16, BF16, false, false}, {63, 65, 16, F32, F32, F32, false, false},
+    {64, 64, 64, F32, F16, F32, true, false},    {65, 7, 100, F16, BF16, F32, true, true},
+    {65, 130, 257, F32, F32, F32, false, false}, {129, 127, 7, F16, F16, F16, false, true},
+    {130, 129, 17, F16, F32, BF16, true, false}, {130, 130, 257, F32, BF16, F32, false, true},
+    {1, 1192, 256, F32, F16, F32, true, false},  {33, 256, 512, F32, F32, F32, false, false},
     {6, 1000, 256, F32, F16, F32, true, false},
 };
 
 // Each product is rounded by at most one step of float32 and each sum by another, relative to the partial sum so far. A
-// partial sum of terms of either sign is about sqrt(K) terms and there are K of them, the scale is K terms: so errors reach
-// about one rounding of the scale, whatever K is, and somewhat more for the largest of thousands of results with small K.
-// Reached: 0.3 to 1.6.
+// partial sum of terms of either sign is about sqrt(K) terms and there are K of them, the scale is K terms: so errors
+// reach about one rounding of the scale, whatever K is, and somewhat more for the largest of thousands of results with
+// small K. Reached: 0.3 to 1.6.
 static const double roundings = 3;
 
 typedef struct job {
@@ -55,7 +43,8 @@ typedef struct job {
 
 static void record(gpu *g, const matmul_case *c, uint64_t seed, job *j) {
     snprintf(j->label, sizeof j->label, "m%u n%u k%u %s x %s = %s%s%s", c->m, c->n, c->k, vkssm_dtype_name(c->x),
-             vkssm_dtype_name(c->w), vkssm_dtype_name(c->y), c->bias ? " bias" : "", c->accumulate ? " accumulate" : "");
+             vkssm_dtype_name(c->w), vkssm_dtype_name(c->y), c->bias ? " bias" : "",
+             c->accumulate ? " accumulate" : "");
     g->label = j->label;
     size_t n_y = (size_t)c->m * c->n;
     bool pad = seed % 2; // rows wider than need be
@@ -67,7 +56,8 @@ static void record(gpu *g, const matmul_case *c, uint64_t seed, job *j) {
         .x = gpu_rows(g, GPU_IN, c->x, c->m, c->k, k_stride + (pad ? 8 : 0), x), // padding is NaN and must not count
         .w = gpu_rows(g, GPU_WEIGHT, c->w, c->n, c->k, k_stride + (pad ? 8 : 0), w),
         .bias = c->bias ? gpu_vector(g, bias, c->n) : (vks_tensor){0},
-        .y = gpu_rows(g, c->accumulate ? GPU_IN_OUT : GPU_OUT, c->y, c->m, c->n, y_stride, c->accumulate ? added : NULL),
+        .y =
+            gpu_rows(g, c->accumulate ? GPU_IN_OUT : GPU_OUT, c->y, c->m, c->n, y_stride, c->accumulate ? added : NULL),
         .accumulate = c->accumulate,
     };
     CHECK_OK(vks_op_matmul(&g->target, &op));
@@ -92,7 +82,8 @@ static void record(gpu *g, const matmul_case *c, uint64_t seed, job *j) {
 static void run_cases(gpu *g) {
     job jobs[VKS_COUNT(cases)];
     gpu_begin(g);
-    for (size_t i = 0; i < VKS_COUNT(cases); i++) record(g, &cases[i], i, &jobs[i]);
+    for (size_t i = 0; i < VKS_COUNT(cases); i++)
+        record(g, &cases[i], i, &jobs[i]);
     CHECK(gpu_run(g));
     for (size_t i = 0; i < VKS_COUNT(cases); i++) {
         check_twin(g, jobs[i].label, &jobs[i].y, jobs[i].wanted, jobs[i].scale, roundings);
@@ -140,7 +131,8 @@ static void run_subnormal(gpu *g) {
 
 CHECK_CASE(subnormal_weights) {
     const char *variants[] = {"matmul_tiled", "matmul_vector", "matmul_direct_4"};
-    for (size_t i = 0; i < VKS_COUNT(variants); i++) run_variant(0, variants[i], run_subnormal);
+    for (size_t i = 0; i < VKS_COUNT(variants); i++)
+        run_variant(0, variants[i], run_subnormal);
 }
 
 CHECK_CASE(refuses) {
@@ -161,7 +153,8 @@ CHECK_CASE(refuses) {
     CHECK_REFUSED(vks_op_matmul(&target, &bad), "matmul: x: F32, F16 or BF16 expected, F64 found");
     bad = good;
     bad.x.stride[0] = 12;
-    CHECK_REFUSED(vks_op_matmul(&target, &bad), "matmul: x: a stride of dimension 0 that is a multiple of 8 expected, 12");
+    CHECK_REFUSED(vks_op_matmul(&target, &bad),
+                  "matmul: x: a stride of dimension 0 that is a multiple of 8 expected, 12");
     bad = good;
     bad.x.stride[1] = 2;
     CHECK_REFUSED(vks_op_matmul(&target, &bad), "matmul: x: a dense last dimension expected, stride 2 found");
@@ -185,7 +178,8 @@ CHECK_CASE(refuses) {
     CHECK_REFUSED(vks_op_matmul(&target, &bad), "matmul: y: shape [3, 5] expected, [3] found");
     bad = good;
     bad.y.dtype = F16;
-    CHECK_REFUSED(vks_op_matmul(&target, &bad), "matmul: y: a stride of dimension 0 that is a multiple of 2 expected, 5");
+    CHECK_REFUSED(vks_op_matmul(&target, &bad),
+                  "matmul: y: a stride of dimension 0 that is a multiple of 2 expected, 5");
 }
 
 int main(int argc, char **argv) {

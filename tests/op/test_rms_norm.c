@@ -36,10 +36,10 @@ static const rms_norm_case cases[] = {
     {70, 130, 1, F32, F32, GATE_AFTER, true, 1e-5f, 8},
 };
 
-// Relative to the result: the squares are positive, so that their sum is off by a few roundings; inversesqrt by 2 units in
-// the last place, i.e. up to 4 roundings; weight, scale and product by 3. SiLU is a division (2.5 units, 5 roundings) by a
-// sum with an exponential, whose precision is 3 + 2 |g| units (Vulkan, "Precision and operation of SPIR-V instructions").
-// Reached: 2.7 without a gate, 5 with one. The kept sum is a single addition.
+// Relative to the result: the squares are positive, so that their sum is off by a few roundings; inversesqrt by 2 units
+// in the last place, i.e. up to 4 roundings; weight, scale and product by 3. SiLU is a division (2.5 units, 5
+// roundings) by a sum with an exponential, whose precision is 3 + 2 |g| units (Vulkan, "Precision and operation of
+// SPIR-V instructions"). Reached: 2.7 without a gate, 5 with one. The kept sum is a single addition.
 static double roundings(const rms_norm_case *c) {
     double gate = c->with == GATE_BEFORE || c->with == GATE_AFTER ? 8 + 2 * c->magnitude : 0;
     return (c->no_weight ? 1 : 6) + gate;
@@ -61,7 +61,8 @@ static void record(gpu *g, const rms_norm_case *c, uint64_t seed, job *j) {
     bool gate = c->with == GATE_BEFORE || c->with == GATE_AFTER;
     uint64_t pad = seed % 3, y_stride = c->n_channel + pad;
     if (c->y != F32) y_stride = vks_align_up(y_stride, 2);
-    float *x = gpu_random(&seed, n, -c->magnitude, c->magnitude), *other = gpu_random(&seed, n, -c->magnitude, c->magnitude);
+    float *x = gpu_random(&seed, n, -c->magnitude, c->magnitude),
+          *other = gpu_random(&seed, n, -c->magnitude, c->magnitude);
     float *weight = gpu_random(&seed, c->n_channel, 0.5f, 1.5f);
     vks_rms_norm op = {
         .x = gpu_rows(g, GPU_IN, c->x, c->n_row, c->n_channel, vks_align_up(c->n_channel + pad, 2), x),
@@ -100,12 +101,14 @@ static void record(gpu *g, const rms_norm_case *c, uint64_t seed, job *j) {
 static void run_cases(gpu *g) {
     job jobs[VKS_COUNT(cases)];
     gpu_begin(g);
-    for (size_t i = 0; i < VKS_COUNT(cases); i++) record(g, &cases[i], i, &jobs[i]);
+    for (size_t i = 0; i < VKS_COUNT(cases); i++)
+        record(g, &cases[i], i, &jobs[i]);
     CHECK(gpu_run(g));
     for (size_t i = 0; i < VKS_COUNT(cases); i++) {
         job *j = &jobs[i];
         check_twin(g, j->label, &j->y, j->wanted, j->scale, roundings(&cases[i]));
-        for (size_t e = 0; e < (size_t)cases[i].n_row * cases[i].n_channel; e++) j->scale[e] = j->sum[e] < 0 ? -j->sum[e] : j->sum[e];
+        for (size_t e = 0; e < (size_t)cases[i].n_row * cases[i].n_channel; e++)
+            j->scale[e] = j->sum[e] < 0 ? -j->sum[e] : j->sum[e];
         if (j->residual.address) check_twin(g, "  kept sum", &j->residual, j->sum, j->scale, sum_roundings);
         vks_free(j->wanted);
         vks_free(j->sum);
@@ -158,7 +161,8 @@ CHECK_CASE(refuses) {
     CHECK_REFUSED(vks_op_rms_norm(&target, &bad), "rms_norm: gate: F32 expected, F16 found");
     bad = good;
     bad.n_group = 4;
-    CHECK_REFUSED(vks_op_rms_norm(&target, &bad), "rms_norm: a number of groups that divides 6 channels expected, 4 found");
+    CHECK_REFUSED(vks_op_rms_norm(&target, &bad),
+                  "rms_norm: a number of groups that divides 6 channels expected, 4 found");
     bad.n_group = 2;
     bad.y.dtype = F16;
     CHECK_REFUSED(vks_op_rms_norm(&target, &bad), "rms_norm: groups of even size expected for F16, size 3 found");

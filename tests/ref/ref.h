@@ -1,7 +1,7 @@
-// Double-precision twins of the operators: plain loops over dense host arrays, written from the definitions in host/op/ops.h
-// and the papers. Inputs are float32 values already rounded to the type that the device stores. Arrays that may be missing
-// are NULL. Each twin also gives the scale of every result: what the result would be if no terms cancelled, which is what
-// rounding errors are relative to.
+// Double-precision twins of the operators: plain loops over dense host arrays, written from the definitions in
+// host/op/ops.h and the papers. Inputs are float32 values already rounded to the type that the device stores. Arrays
+// that may be missing are NULL. Each twin also gives the scale of every result: what the result would be if no terms
+// cancelled, which is what rounding errors are relative to.
 #ifndef REF_H
 #define REF_H
 
@@ -32,11 +32,11 @@ void ref_rms_norm(const ref_rms_norm_args *args);
 
 typedef struct ref_matmul_args {
     size_t n_row, n_in, n_out;
-    const float *x;    // [n_row, n_in]
-    const float *w;    // [n_out, n_in]
-    const float *bias; // [n_out]
+    const float *x;     // [n_row, n_in]
+    const float *w;     // [n_out, n_in]
+    const float *bias;  // [n_out]
     const float *added; // [n_row, n_out]: what y holds before
-    double *y, *scale; // [n_row, n_out]
+    double *y, *scale;  // [n_row, n_out]
 } ref_matmul_args;
 void ref_matmul(const ref_matmul_args *args);
 
@@ -53,15 +53,16 @@ void ref_conv1d(const ref_conv1d_args *args);
 
 typedef struct ref_ssd_args {
     size_t n_sequence, n_time, n_head, n_group, n_width, n_state;
-    const float *x;                       // [n_sequence, n_time, n_head, n_width]
-    const float *b, *c;                   // [n_sequence, n_time, n_group, n_state]
-    const float *dt;                      // [n_sequence, n_time, n_head]
-    const float *a, *dt_bias, *d;         // [n_head]
+    const float *x;               // [n_sequence, n_time, n_head, n_width]
+    const float *b, *c;           // [n_sequence, n_time, n_group, n_state]
+    const float *dt;              // [n_sequence, n_time, n_head]
+    const float *a, *dt_bias, *d; // [n_head]
     double dt_min, dt_max;
-    double *state, *state_scale;          // [n_sequence, n_head, n_width, n_state]; state is read and written
-    double *y, *scale;                    // [n_sequence, n_time, n_head, n_width]
-    size_t chunk;                         // for largest_decay only
-    double largest_decay;                 // out: the largest sum of dt |A| over a chunk
+    double *state, *state_scale; // [n_sequence, n_head, n_width, n_state]; state is read and written
+    double *y, *scale;           // [n_sequence, n_time, n_head, n_width]
+    double *past, *state_past;   // like scale and state_scale: the part of it that a decay was applied to
+    size_t chunk;                // for largest_decay only
+    double largest_decay;        // out: the largest sum of dt |A| over a chunk
 } ref_ssd_args;
 void ref_ssd(ref_ssd_args *args); // token by token
 
@@ -83,8 +84,8 @@ double ref_silu(double x);
 
 // How far results are from their twins. A result may be off by
 //   storage |wanted| + 2^-24 factor scale + smallest
-// with `storage` the rounding of the type it is stored in, `smallest` that type's smallest step, and `factor` the number
-// of float32 roundings relative to the scale that the computation may add up to.
+// with `storage` the rounding of the type it is stored in, `smallest` that type's smallest step, and `factor` the
+// number of float32 roundings relative to the scale that the computation may add up to.
 typedef struct ref_error {
     double worst;         // largest error as a part of what is allowed; above 1 is a failure. Not finite: huge
     size_t at;            // where

@@ -2,9 +2,9 @@
 
 #include <math.h>
 
-// Float16: conversion may round either way (Vulkan leaves it open), so that a whole step of 2^-10 may be lost; steps below
-// 2^-14 are 2^-24. bfloat16 is rounded to nearest by the library itself: half a step of 2^-7. Smaller steps of float32 and
-// bfloat16 are those of subnormals, which a device may flush to zero: everything below 2^-126.
+// Float16: conversion may round either way (Vulkan leaves it open), so that a whole step of 2^-10 may be lost; steps
+// below 2^-14 are 2^-24. bfloat16 is rounded to nearest by the library itself: half a step of 2^-7. Smaller steps of
+// float32 and bfloat16 are those of subnormals, which a device may flush to zero: everything below 2^-126.
 static const struct {
     double storage, smallest;
 } types[] = {[REF_F32] = {0x1p-24, 0x1p-126}, [REF_F16] = {0x1p-10, 0x1p-24}, [REF_BF16] = {0x1p-8, 0x1p-126}};

@@ -17,7 +17,8 @@ void ref_rms_norm(const ref_rms_norm_args *args) {
     size_t n_group = args->n_group ? args->n_group : 1, size = args->n_channel / n_group;
     for (size_t first = 0; first < args->n_row * args->n_channel; first += size) {
         double squares = 0;
-        for (size_t i = first; i < first + size; i++) squares += input_value(args, i) * input_value(args, i);
+        for (size_t i = first; i < first + size; i++)
+            squares += input_value(args, i) * input_value(args, i);
         double scale = 1 / sqrt(squares / (double)size + args->eps);
         for (size_t i = first; i < first + size; i++) {
             double y = input_value(args, i);

@@ -5,14 +5,18 @@
 
 #include "host/base/alloc.h"
 
-// Philox4x32-10: ten rounds of two multiplications, with keys that step along Weyl sequences (Salmon et al. 2011, section 3).
+// Philox4x32-10: ten rounds of two multiplications, with keys that step along Weyl sequences (Salmon et al. 2011,
+// section 3).
 void ref_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
     uint32_t k0 = key[0], k1 = key[1];
-    for (int i = 0; i < 4; i++) out[i] = counter[i];
+    for (int i = 0; i < 4; i++)
+        out[i] = counter[i];
     for (int round = 0; round < 10; round++) {
         uint64_t a = 0xd2511f53u * (uint64_t)out[0], b = 0xcd9e8d57u * (uint64_t)out[2];
-        uint32_t next[4] = {(uint32_t)(b >> 32) ^ out[1] ^ k0, (uint32_t)b, (uint32_t)(a >> 32) ^ out[3] ^ k1, (uint32_t)a};
-        for (int i = 0; i < 4; i++) out[i] = next[i];
+        uint32_t next[4] = {(uint32_t)(b >> 32) ^ out[1] ^ k0, (uint32_t)b, (uint32_t)(a >> 32) ^ out[3] ^ k1,
+                            (uint32_t)a};
+        for (int i = 0; i < 4; i++)
+            out[i] = next[i];
         k0 += 0x9e3779b9u;
         k1 += 0xbb67ae85u;
     }
@@ -39,11 +43,13 @@ static float threshold_of(ref_sample_args *args, const float *sorted) {
     size_t n_kept = args->n_vocab;
     if (args->top_k && args->top_k < n_kept) {
         n_kept = args->top_k;
-        while (n_kept < args->n_vocab && sorted[n_kept] == sorted[n_kept - 1]) n_kept++;
+        while (n_kept < args->n_vocab && sorted[n_kept] == sorted[n_kept - 1])
+            n_kept++;
     }
     if (!(args->top_p < 1)) return sorted[n_kept - 1];
     double total = 0, sum = 0;
-    for (size_t i = 0; i < n_kept; i++) total += weight_of(args, sorted[i], sorted[0]);
+    for (size_t i = 0; i < n_kept; i++)
+        total += weight_of(args, sorted[i], sorted[0]);
     for (size_t i = 0; i < n_kept; i++) {
         sum += weight_of(args, sorted[i], sorted[0]);
         if (i + 1 < n_kept && sorted[i + 1] == sorted[i]) continue; // equals stay together
@@ -77,7 +83,8 @@ void ref_sample(ref_sample_args *args) {
     if (args->temperature == 0) return;
     float *sorted = vks_alloc_zero(args->n_vocab, sizeof *sorted);
     if (!sorted) exit(2);
-    for (size_t i = 0; i < args->n_vocab; i++) sorted[i] = args->logits[i];
+    for (size_t i = 0; i < args->n_vocab; i++)
+        sorted[i] = args->logits[i];
     qsort(sorted, args->n_vocab, sizeof *sorted, descending);
     uint32_t bits[4], counter[4] = {args->position}, key[2] = {(uint32_t)args->seed, (uint32_t)(args->seed >> 32)};
     ref_philox4x32(counter, key, bits);
