@@ -33,6 +33,12 @@ typedef struct vks_bind_part {
 } vks_bind_part;
 vkssm_status vks_bind_array(vks_binder *binder, const vks_bind_part *parts, uint32_t n_part, uint32_t n_dim,
                             const uint32_t *shape, vks_tensor *out);
+// The same for values that the architecture computed itself: dense, from vks_alloc, taken over whatever happens.
+// name: a literal, for messages and memory listings. n_parameter: how many of the file's parameters they stand for.
+vkssm_status vks_bind_computed_matrix(vks_binder *binder, const char *name, float *values, uint64_t n_parameter,
+                                      uint32_t n_row, uint32_t n_column, vks_tensor *out);
+vkssm_status vks_bind_computed_array(vks_binder *binder, const char *name, float *values, uint64_t n_parameter,
+                                     uint32_t n_dim, const uint32_t *shape, vks_tensor *out);
 
 // ---- state ----------------------------------------------------------------------------------------------------------
 
@@ -72,12 +78,13 @@ static inline void vks_plan_release(vks_plan *plan, uint64_t mark) {
     plan->used = mark;
 }
 
-// ---- the five verbs -------------------------------------------------------------------------------------------------
+// ---- the verbs ------------------------------------------------------------------------------------------------------
 
 typedef struct vks_model_shape {
     uint32_t n_layer, n_channel, n_vocab;
     int32_t bos, eos;    // or -1
     uint64_t fingerprint; // of every number that shapes the state; tells a foreign state image
+    bool needs_whole;     // of tensor models: a step sees later ones, so that sequences cannot be cut along time
 } vks_model_shape;
 
 // T tokens of one slot, in the parallel form.
@@ -96,6 +103,27 @@ typedef struct vks_step {
     vks_tensor logits;    // [B, V] F32
 } vks_step;
 
+// ---- models that map tensors to tensors -----------------------------------------------------------------------------
+
+// One input or output: what it holds for one time step of one sequence, or (outputs only) for a whole sequence.
+typedef struct vks_io {
+    char name[32];
+    uint32_t n_dim; // 0: one number
+    uint32_t shape[3];
+    bool per_step;   // [n, T, shape...]; else [n, shape...]. Inputs are always per step
+    bool layer;      // an output that is only given when layers are asked for
+    float u8_divisor; // inputs: what U8 values are divided by; 0: U8 is refused
+} vks_io;
+
+// T time steps of B sequences. Sequence b has slot b.
+typedef struct vks_piece {
+    uint32_t n_sequence, n_time;
+    bool last;                 // the sequences end here: outputs that are not per step are wanted
+    const vks_tensor *inputs;  // by index: [B T, K] F32, sequence-major, row stride a multiple of 8
+    const vks_tensor *outputs; // by index: [B T, K] or [B, K] F32; none: not wanted
+    vks_state_view state;
+} vks_piece;
+
 typedef struct vks_arch {
     const char *model_type; // as in config.json
     // Whether a config.json without model_type is of this family (original layouts).
@@ -107,6 +135,10 @@ typedef struct vks_arch {
     vkssm_status (*state_layout)(const void *self, vks_state_layout *layout);
     vkssm_status (*record_prefill)(const void *self, vks_plan *plan, const vks_prefill *prefill);
     vkssm_status (*record_step)(const void *self, vks_plan *plan, const vks_step *step);
+    // Tensor models have these two in place of record_prefill and record_step, which are NULL; language models the reverse.
+    // The index-th input or output; false past the last one.
+    bool (*get_io)(const void *self, bool output, uint32_t index, vks_io *out);
+    vkssm_status (*record_piece)(const void *self, vks_plan *plan, const vks_piece *piece);
     void (*destroy)(void *self);
 } vks_arch;
 

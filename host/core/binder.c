@@ -25,11 +25,17 @@ static vkssm_status add(vks_binder *binder, const vks_binder_item *item) {
         if (!is_float(item->parts[i].source.dtype))
             return vks_fail(binder->log, VKSSM_ERR_UNSUPPORTED, "%s: tensor %s: F32, F16 or BF16 expected, %s found",
                             binder->path, item->parts[i].source.name, vkssm_dtype_name(item->parts[i].source.dtype));
-        binder->n_parameter += n_element(&item->parts[i].source);
+        if (!item->owned) binder->n_parameter += n_element(&item->parts[i].source);
     }
     binder->items[binder->n_item++] = *item;
     binder->size += vks_align_up(item->size, ITEM_ALIGNMENT);
     return VKSSM_OK;
+}
+
+static void note_matrix(vks_binder *binder, uint64_t n, vkssm_dtype dtype) {
+    if (n <= binder->largest_matrix) return;
+    binder->largest_matrix = n;
+    binder->matrix_dtype = dtype;
 }
 
 vkssm_status vks_bind_matrix(vks_binder *binder, const vkssm_named_tensor *source, uint32_t n_row, uint32_t n_column,
@@ -37,10 +43,7 @@ vkssm_status vks_bind_matrix(vks_binder *binder, const vkssm_named_tensor *sourc
     vkssm_dtype dtype = binder->convert ? binder->convert_to : source->dtype;
     uint64_t stride = vks_align_up(n_column, ROW_ALIGNMENT), n = (uint64_t)n_row * n_column;
     *out = vks_tensor_rows(0, dtype, n_row, n_column, stride);
-    if (n > binder->largest_matrix) {
-        binder->largest_matrix = n;
-        binder->matrix_dtype = dtype;
-    }
+    note_matrix(binder, n, dtype);
     return add(binder, &(vks_binder_item){.out = out,
                                           .size = n_row * stride * vkssm_dtype_size(dtype),
                                           .n_part = 1,
@@ -66,6 +69,51 @@ vkssm_status vks_bind_array(vks_binder *binder, const vks_bind_part *parts, uint
                         parts[0].source.name, (unsigned long long)n, (unsigned long long)n_given);
     item.size = n * sizeof(float);
     return add(binder, &item);
+}
+
+// A part that reads `values` as it would read a file's tensor.
+static vks_bind_part computed_part(const char *name, const float *values, uint64_t n) {
+    return (vks_bind_part){.source = {.name = name,
+                                      .dtype = VKSSM_DTYPE_F32,
+                                      .n_dim = 1,
+                                      .shape = {n},
+                                      .data = values,
+                                      .size = n * sizeof *values}};
+}
+
+static vkssm_status add_computed(vks_binder *binder, vks_binder_item *item, float *values, uint64_t n_parameter) {
+    item->owned = values;
+    vkssm_status status = add(binder, item);
+    if (status == VKSSM_OK)
+        binder->n_parameter += n_parameter;
+    else
+        vks_free(values);
+    return status;
+}
+
+vkssm_status vks_bind_computed_matrix(vks_binder *binder, const char *name, float *values, uint64_t n_parameter,
+                                      uint32_t n_row, uint32_t n_column, vks_tensor *out) {
+    vkssm_dtype dtype = binder->convert ? binder->convert_to : VKSSM_DTYPE_F32;
+    uint64_t stride = vks_align_up(n_column, ROW_ALIGNMENT), n = (uint64_t)n_row * n_column;
+    *out = vks_tensor_rows(0, dtype, n_row, n_column, stride);
+    note_matrix(binder, n, dtype);
+    vks_binder_item item = {.out = out,
+                            .size = n_row * stride * vkssm_dtype_size(dtype),
+                            .n_part = 1,
+                            .parts = {computed_part(name, values, n)},
+                            .is_matrix = true};
+    return add_computed(binder, &item, values, n_parameter);
+}
+
+vkssm_status vks_bind_computed_array(vks_binder *binder, const char *name, float *values, uint64_t n_parameter,
+                                     uint32_t n_dim, const uint32_t *shape, vks_tensor *out) {
+    *out = vks_tensor_dense(0, VKSSM_DTYPE_F32, n_dim, shape);
+    uint64_t n = 1;
+    for (uint32_t i = 0; i < n_dim; i++)
+        n *= shape[i];
+    vks_binder_item item = {
+        .out = out, .size = n * sizeof *values, .n_part = 1, .parts = {computed_part(name, values, n)}};
+    return add_computed(binder, &item, values, n_parameter);
 }
 
 // Element i of a file's tensor; its data need not be aligned.
@@ -173,6 +221,8 @@ fail:
 }
 
 void vks_binder_finish(vks_binder *binder) {
+    for (size_t i = 0; i < binder->n_item; i++)
+        vks_free(binder->items[i].owned);
     vks_free(binder->items);
     binder->items = NULL;
 }

@@ -11,6 +11,7 @@ typedef struct vks_binder_item {
     uint32_t n_part;
     vks_bind_part parts[3];
     bool is_matrix;
+    void *owned; // values that the architecture computed: parts[0].source.data, freed at the end
 } vks_binder_item;
 
 struct vks_binder {

@@ -61,6 +61,10 @@ vks_plan vks_session_plan(const vkssm_session *session, vks_recorder *recorder);
 // Bytes between rows of logits, and row i of slot_logits.
 uint64_t vks_session_logit_row_size(const vkssm_session *session);
 
+// session_warm.c
+// Run every kernel once where drivers compile that late; leaves slot 0 with a state to be cleared.
+vkssm_status vks_session_warm(vkssm_session *session);
+
 // session_submit.c
 // Submit in order, wait, and add up the scopes' times.
 vkssm_status vks_session_run(vkssm_session *session, vks_recorder *const *recorders, uint32_t n_recorder);

@@ -83,6 +83,10 @@ static vkssm_status measure_scratch(const vkssm_model *model, vks_session_sizes 
 
 static vkssm_status check_params(const vkssm_model *model, const vkssm_session_params *params) {
     const vkssm_log *log = vks_device_get_log(model->device);
+    if (!model->arch->record_prefill)
+        return vks_fail(log, VKSSM_ERR_UNSUPPORTED,
+                        "session: a language model expected, %s found, which maps tensors to tensors",
+                        model->arch->model_type);
     if (params->n_slot > MAX_SLOT)
         return vks_fail(log, VKSSM_ERR_ARG, "session: at most %d slots expected, %u found", MAX_SLOT, params->n_slot);
     if (params->piece_size > MAX_PIECE)
@@ -196,6 +200,7 @@ vkssm_status vkssm_session_create(vkssm_model *model, const vkssm_session_params
     VKS_TRY_GOTO(take_memory(session), fail);
     VKS_TRY_GOTO(vks_recorder_create(model->device->vk, "session", &session->once), fail);
     VKS_TRY_GOTO(record_upload_control(session), fail);
+    VKS_TRY_GOTO(vks_session_warm(session), fail);
     VKS_TRY_GOTO(zero_states(session), fail);
     *out = session;
     return VKSSM_OK;

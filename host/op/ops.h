@@ -82,4 +82,54 @@ typedef struct vks_sample {
 } vks_sample;
 vkssm_status vks_op_sample(const vks_op_target *target, const vks_sample *op);
 
+// y = w (x - mean) / sqrt(variance + eps) + b, mean and biased variance over the channels of a row (Ba, Kiros and Hinton
+// 2016); or y = w x + b, for batch norm with its running statistics folded into w and b.
+typedef struct vks_layer_norm {
+    vks_tensor x;            // [T, D] F32, F16 or BF16
+    vks_tensor weight, bias; // [D] F32
+    vks_tensor y;            // [T, D] F32, F16 or BF16; may be x
+    float eps;
+    bool affine; // no statistics: y = w x + b
+} vks_layer_norm;
+vkssm_status vks_op_layer_norm(const vks_op_target *target, const vks_layer_norm *op);
+
+// y = act(x + d skip) sigmoid(gate), or y += that: what stands between a state-space layer's output, its gate and the
+// residual stream.
+typedef enum vks_act {
+    VKS_ACT_NONE,
+    VKS_ACT_GELU_TANH, // 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+    VKS_ACT_GELU_ERF,  // x times the normal distribution at x
+} vks_act;
+typedef struct vks_activation {
+    vks_tensor x;    // [T, D] F32, F16 or BF16
+    vks_tensor d;    // [D] F32, with skip
+    vks_tensor skip; // [T, D] F32, F16 or BF16, or none
+    vks_tensor gate; // [T, D] of x's type, or none
+    vks_tensor y;    // [T, D] F32, F16 or BF16; not one of the others
+    vks_act act;
+    bool accumulate; // add to what y holds; y F32
+} vks_activation;
+vkssm_status vks_op_activation(const vks_op_target *target, const vks_activation *op);
+
+// Mean over time, carried on from call to call: state[b] += sums over t of x[b, t], y[b] = sums / number of terms so far.
+typedef struct vks_pool_mean {
+    vks_tensor x;     // [B, T, D] F32, sequences T rows apart
+    vks_tensor state; // [B, 3, D] F32, zeros at the start: sums, their rounding errors, and the number of terms (as bits)
+    vks_tensor y;     // [B, D] F32, or none: only the state advances
+} vks_pool_mean;
+vkssm_status vks_op_pool_mean(const vks_op_target *target, const vks_pool_mean *op);
+
+// y = x - log(sum over the row of exp(x)), without overflow.
+typedef struct vks_log_softmax {
+    vks_tensor x; // [T, D] F32
+    vks_tensor y; // [T, D] F32; may be x
+} vks_log_softmax;
+vkssm_status vks_op_log_softmax(const vks_op_target *target, const vks_log_softmax *op);
+
+typedef struct vks_diagonal_scan {
+    vks_tensor a, b, state, x;
+    bool reverse;
+} vks_diagonal_scan;
+vkssm_status vks_op_diagonal_scan(const vks_op_target *target, const vks_diagonal_scan *op);
+
 #endif

@@ -2,7 +2,10 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "host/base/alloc.h"
+#include "host/base/half.h"
 #include "host/base/status.h"
 
 enum { NAME_SIZE = 256 };
@@ -63,4 +66,54 @@ vkssm_status vks_bind_named_conv(const vks_bind *bind, const char *name, uint32_
     vks_bind_part part = {.transform = VKS_TRANSFORM_TRANSPOSE};
     VKS_TRY(vks_bind_find(bind, name, 3, (uint64_t[]){n_channel, 1, n_tap}, &part.source));
     return vks_bind_array(bind->binder, &part, 1, 2, (uint32_t[]){n_tap, n_channel}, out);
+}
+
+static float read_value(const vkssm_named_tensor *tensor, uint64_t i) {
+    const uint8_t *data = tensor->data; // not aligned
+    uint16_t half;
+    float value;
+    if (tensor->dtype == VKSSM_DTYPE_F32) {
+        memcpy(&value, data + 4 * i, 4);
+        return value;
+    }
+    memcpy(&half, data + 2 * i, 2);
+    return tensor->dtype == VKSSM_DTYPE_F16 ? vks_f16_to_f32(half) : vks_bf16_to_f32(half);
+}
+
+vkssm_status vks_bind_values(const vks_bind *bind, const char *name, uint32_t n_dim, const uint64_t *shape, float **values) {
+    vkssm_named_tensor source;
+    VKS_TRY(vks_bind_find(bind, name, n_dim, shape, &source));
+    if (source.dtype != VKSSM_DTYPE_F32 && source.dtype != VKSSM_DTYPE_F16 && source.dtype != VKSSM_DTYPE_BF16)
+        return vks_fail(bind->log, VKSSM_ERR_UNSUPPORTED, "%s: tensor %s: F32, F16 or BF16 expected, %s found",
+                        vks_weights_path(bind->weights), source.name, vkssm_dtype_name(source.dtype));
+    uint64_t n = source.size / vkssm_dtype_size(source.dtype);
+    *values = n < SIZE_MAX / sizeof **values ? vks_alloc((size_t)n * sizeof **values) : NULL;
+    if (!*values)
+        return vks_fail(bind->log, VKSSM_ERR_OOM_HOST, "%s: tensor %s: out of memory", vks_weights_path(bind->weights),
+                        source.name);
+    for (uint64_t i = 0; i < n; i++)
+        (*values)[i] = read_value(&source, i);
+    return VKSSM_OK;
+}
+
+vkssm_status vks_bind_flax_dense(const vks_bind *bind, const char *layer, uint32_t n_in, uint32_t n_out,
+                                 vks_tensor *matrix, vks_tensor *bias) {
+    char name[NAME_SIZE];
+    float *kernel;
+    snprintf(name, sizeof name, "%s/kernel", layer);
+    VKS_TRY(vks_bind_values(bind, name, 2, (uint64_t[]){n_in, n_out}, &kernel));
+    uint64_t n = (uint64_t)n_in * n_out;
+    float *turned = vks_alloc((size_t)n * sizeof *turned);
+    if (!turned) {
+        vks_free(kernel);
+        return vks_fail(bind->log, VKSSM_ERR_OOM_HOST, "%s: tensor %s%s: out of memory", vks_weights_path(bind->weights),
+                        bind->prefix, name);
+    }
+    for (size_t i = 0; i < n_in; i++)
+        for (size_t j = 0; j < n_out; j++)
+            turned[j * n_in + i] = kernel[i * n_out + j];
+    vks_free(kernel);
+    VKS_TRY(vks_bind_computed_matrix(bind->binder, "dense kernel", turned, n, n_out, n_in, matrix));
+    snprintf(name, sizeof name, "%s/bias", layer);
+    return vks_bind_named_vector(bind, name, n_out, bias);
 }

@@ -29,4 +29,10 @@ vkssm_status vks_bind_named_vector(const vks_bind *bind, const char *name, uint3
 vkssm_status vks_bind_named_conv(const vks_bind *bind, const char *name, uint32_t n_channel, uint32_t n_tap,
                                  vks_tensor *out);
 
+// The values of prefix+name, of exactly this shape, as float32: *values from vks_alloc, for the caller to free.
+vkssm_status vks_bind_values(const vks_bind *bind, const char *name, uint32_t n_dim, const uint64_t *shape, float **values);
+// Bind a dense layer of flax: `layer`/kernel [n_in, n_out] as a matrix [n_out, n_in], and `layer`/bias [n_out].
+vkssm_status vks_bind_flax_dense(const vks_bind *bind, const char *layer, uint32_t n_in, uint32_t n_out,
+                                 vks_tensor *matrix, vks_tensor *bias);
+
 #endif

@@ -173,7 +173,7 @@ int cli_open_device(const cli_setup *setup, cli_run *run) {
     return CLI_OK;
 }
 
-int cli_open(const cli_setup *setup, cli_run *run) {
+int cli_open_model(const cli_setup *setup, cli_run *run) {
     if (cli_open_device(setup, run)) return CLI_FAILED;
     vkssm_model_params params = {.progress = {loading_progress, NULL},
                                  .convert_weights = setup->weights.given,
@@ -183,6 +183,11 @@ int cli_open(const cli_setup *setup, cli_run *run) {
     remove_bar();
     if (status) return cli_library_failed(NULL);
     vkssm_model_get_info(run->model, &run->model_info);
+    return CLI_OK;
+}
+
+int cli_open(const cli_setup *setup, cli_run *run) {
+    if (cli_open_model(setup, run)) return CLI_FAILED;
     if (vkssm_session_memory_size(run->model, NULL, &run->session_size)) return cli_library_failed(NULL);
     if (vkssm_session_create(run->model, NULL, &run->session)) return cli_library_failed(NULL);
     return CLI_OK;

@@ -83,8 +83,9 @@ typedef struct cli_run {
     uint64_t session_size; // bytes of device memory that the session takes
 } cli_run;
 
-// Open the device only, or all three. CLI_OK, or CLI_FAILED with a line said; call cli_close in either case.
+// Open the device only, device and model, or all three. CLI_OK, or CLI_FAILED with a line said; call cli_close in either case.
 int cli_open_device(const cli_setup *setup, cli_run *run);
+int cli_open_model(const cli_setup *setup, cli_run *run);
 int cli_open(const cli_setup *setup, cli_run *run);
 
 // Close what is open. Returns `status`, or CLI_FAILED with a line if validation found anything.

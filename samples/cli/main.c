@@ -14,6 +14,8 @@ static const cli_command commands[] = {
     {"logits",
      "--model DIR|FILE (--ids 1,2,3 | --ids-file FILE.safetensors:TENSOR | --text T) --out FILE.safetensors [options]",
      "Write a language model's logits to a file, as tensor \"logits\", [T, V] float32.", cmd_logits},
+    {"run", "--model DIR --in FILE.safetensors --out FILE.safetensors [options]",
+     "Run a model that maps tensors to tensors, such as S5, on the tensors of a file.", cmd_run},
 };
 enum { N_COMMAND = sizeof commands / sizeof *commands };
 
@@ -33,7 +35,7 @@ static int print_version(void) {
 }
 
 static int wrong_usage(const char *finding, const char *word) {
-    cli_error("expected a command (info, generate, eval or logits), found %s%s; see vkssm --help", finding, word);
+    cli_error("expected a command (info, generate, eval, logits or run), found %s%s; see vkssm --help", finding, word);
     return CLI_USAGE;
 }
 

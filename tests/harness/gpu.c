@@ -10,6 +10,7 @@ struct gpu_place {
 };
 
 static gpu *devices[MAX_DEVICE];
+static vkssm_status open_status;
 
 void *gpu_alloc(size_t count, size_t size) {
     void *memory = vks_alloc_zero(count, size);
@@ -47,7 +48,9 @@ static vkssm_status open_device(gpu *g, uint32_t mask_features) {
         .mask_features = mask_features,
         .validation = true,
     };
-    if (vks_device_create(&params, &g->device) != VKSSM_OK) {
+    vkssm_status status = vks_device_create(&params, &g->device);
+    if (status != VKSSM_OK) {
+        if (status != VKSSM_ERR_UNSUPPORTED) return status;
         params.validation = false; // perhaps only the layer is missing
         VKS_TRY(vks_device_create(&params, &g->device));
         printf("%s: without validation\n", vks_device_caps(g->device)->name);
@@ -99,7 +102,8 @@ gpu *gpu_open(uint32_t mask_features) {
     g->label = "";
     g->writable = gpu_alloc(GPU_IMAGE_SIZE, 1);
     g->first_run = gpu_alloc(GPU_IMAGE_SIZE, 1);
-    if (open_device(g, mask_features) != VKSSM_OK) {
+    open_status = open_device(g, mask_features);
+    if (open_status != VKSSM_OK) {
         printf("no device to test on: %s\n", vkssm_last_error());
         close_device(g);
         return NULL;
@@ -108,6 +112,10 @@ gpu *gpu_open(uint32_t mask_features) {
     printf("device %s, subgroups of %u%s\n", g->caps->name, g->caps->subgroup_size,
            mask_features ? ", optional features masked" : "");
     return g;
+}
+
+int gpu_absent_status(void) {
+    return open_status == VKSSM_ERR_UNSUPPORTED && !getenv("VKSSM_TEST_DEVICE") ? 77 : 1;
 }
 
 bool gpu_close_all(void) {
@@ -122,18 +130,6 @@ bool gpu_close_all(void) {
         clean = false;
     }
     return clean;
-}
-
-const char *gpu_force(gpu *g, const char *variant, bool *known) {
-    const char *name, *reason;
-    bool available;
-    *known = true;
-    vks_kernels_force(g->target.kernels, variant);
-    if (!variant) return NULL;
-    for (uint32_t i = 0; vks_kernels_variant(g->target.kernels, i, &name, &available, &reason); i++)
-        if (strcmp(name, variant) == 0) return available ? NULL : reason;
-    *known = false;
-    return NULL;
 }
 
 // ---- the image ------------------------------------------------------------------------------------------------------

@@ -44,6 +44,9 @@ typedef struct gpu {
 gpu *gpu_open(uint32_t mask_features);
 // Destroy all devices. False after printing what was wrong: a validation message, host memory that is still held.
 bool gpu_close_all(void);
+// Exit status of a program whose first device could not be opened: 77 where there is none, 1 where one was named or is
+// broken.
+int gpu_absent_status(void);
 // Print measurements: environment variable VKSSM_TEST_VERBOSE.
 bool gpu_verbose(void);
 
@@ -83,10 +86,6 @@ bool gpu_run(gpu *g);
 void gpu_read(const gpu *g, const vks_tensor *tensor, double *values);
 void gpu_read_words(const gpu *g, const vks_tensor *tensor, int32_t *values);
 
-// Let operators use this variant (NULL: the selector's choice). NULL, or why this device cannot. *known false: there is
-// no variant of this name.
-const char *gpu_force(gpu *g, const char *variant, bool *known);
-
 // Memory of a test, zeroed; exits when there is none. Freed by vks_free.
 void *gpu_alloc(size_t count, size_t size);
 // Uniform numbers in [low, high).
@@ -107,12 +106,12 @@ float *gpu_random(uint64_t *seed, size_t n, float low, float high);
         CHECK_CONTAINS(vkssm_last_error(), operand);                                                                   \
     } while (0)
 
-// As check_main; status 77 where there is no device.
+// As check_main; see gpu_absent_status.
 static inline int gpu_main(int argc, char **argv, const check_case *cases) {
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     if (!gpu_open(0)) {
         gpu_close_all();
-        return 77;
+        return gpu_absent_status();
     }
     int status = check_main(argc, argv, cases);
     return gpu_close_all() ? status : 1;

@@ -1,6 +1,5 @@
 #include "model_test.h"
 
-#include "host/base/alloc.h"
 #include "host/base/half.h"
 
 vkssm_device *model_device;
@@ -40,34 +39,16 @@ static vkssm_status open_device(void) {
     return vkssm_device_create(&params, &model_device);
 }
 
-static uint32_t n_validation_message(const vkssm_device *device) {
-    vkssm_device_info info;
-    vkssm_device_get_info(device, &info);
-    return info.n_validation_message;
-}
-
-void model_close_device(vkssm_device **device) {
-    if (!*device) return;
-    CHECK_EQ(n_validation_message(*device), 0);
-    vkssm_device_destroy(device);
-    CHECK(!*device);
-}
-
-int model_main(int argc, char **argv, const check_case *cases) {
+bool model_open_device(void) {
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     if (open_device() != VKSSM_OK) {
         printf("skip: no device to test on: %s\n", vkssm_last_error());
-        return 77;
+        return false;
     }
     vkssm_device_info info;
     vkssm_device_get_info(model_device, &info);
     printf("device: %s, subgroup size %u\n", info.name, info.subgroup_size);
-    int status = check_main(argc, argv, cases), n_failed = check_n_failed;
-    model_close_device(&model_device);
-    CHECK_EQ(model_log.n_validation, 0); // to the very end of the device
-    CHECK_EQ(model_log.n_ragged, 0);
-    CHECK_EQ(vks_alloc_n_live(), 0);
-    return check_n_failed != n_failed ? 1 : status;
+    return true;
 }
 
 // ---- files ----------------------------------------------------------------------------------------------------------
@@ -102,30 +83,24 @@ void *model_alloc(size_t count, size_t size) {
     exit(1);
 }
 
-static void *copy_tensor(const char *path, const char *name, vkssm_dtype dtype, size_t *n) {
+void *model_tensor(const char *path, const char *name, vkssm_dtype dtype, size_t *n) {
     vkssm_tensor_file *file;
     vkssm_named_tensor tensor;
-    *n = 0;
-    CHECK_OK(vkssm_tensor_file_open(path, NULL, &file));
-    if (!file) return NULL;
-    bool found = vkssm_tensor_file_find(file, name, &tensor) && tensor.dtype == dtype;
-    if (!found) CHECK_FAIL("%s: tensor %s of type %s expected, none found", path, name, vkssm_dtype_name(dtype));
     void *data = NULL;
-    if (found) {
+    *n = 0;
+    if (vkssm_tensor_file_open(path, NULL, &file) != VKSSM_OK) {
+        printf("  %s\n", vkssm_last_error());
+        return NULL;
+    }
+    if (vkssm_tensor_file_find(file, name, &tensor) && tensor.dtype == dtype) {
         data = model_alloc((size_t)tensor.size, 1);
         memcpy(data, tensor.data, (size_t)tensor.size);
         *n = (size_t)tensor.size / vkssm_dtype_size(dtype);
+    } else {
+        printf("  %s: tensor %s of type %s expected, none found\n", path, name, vkssm_dtype_name(dtype));
     }
     vkssm_tensor_file_destroy(&file);
     return data;
-}
-
-float *model_floats(const char *path, const char *name, size_t *n) {
-    return copy_tensor(path, name, VKSSM_DTYPE_F32, n);
-}
-
-int32_t *model_words(const char *path, const char *name, size_t *n) {
-    return copy_tensor(path, name, VKSSM_DTYPE_I32, n);
 }
 
 double model_element(const vkssm_named_tensor *tensor, uint64_t i) {
@@ -138,46 +113,6 @@ double model_element(const vkssm_named_tensor *tensor, uint64_t i) {
     }
     memcpy(&half, data + 2 * i, 2);
     return tensor->dtype == VKSSM_DTYPE_F16 ? vks_f16_to_f32(half) : vks_bf16_to_f32(half);
-}
-
-// ---- models ---------------------------------------------------------------------------------------------------------
-
-bool model_open(model_run *run, const char *path, const vkssm_model_params *model_params,
-                const vkssm_session_params *session_params) {
-    memset(run, 0, sizeof *run);
-    CHECK_OK(vkssm_model_load(model_device, path, model_params, &run->model));
-    if (!run->model) return false;
-    vkssm_model_get_info(run->model, &run->info);
-    CHECK_OK(vkssm_session_create(run->model, session_params, &run->session));
-    if (run->session) return true;
-    vkssm_model_destroy(&run->model);
-    return false;
-}
-
-void model_close(model_run *run) {
-    vkssm_session_destroy(&run->session);
-    vkssm_model_destroy(&run->model);
-    CHECK(!run->session && !run->model);
-}
-
-float *model_prefill(const model_run *run, uint32_t slot, const int32_t *tokens, size_t n) {
-    float *logits = model_alloc(n * run->info.n_vocab, sizeof *logits);
-    CHECK_OK(vkssm_session_prefill(run->session, slot, tokens, n, VKSSM_LOGITS_ALL, logits));
-    return logits;
-}
-
-float *model_steps(const model_run *run, uint32_t slot, const int32_t *tokens, size_t n) {
-    float *logits = model_alloc(n * run->info.n_vocab, sizeof *logits);
-    for (size_t i = 0; i < n; i++)
-        CHECK_OK(vkssm_session_step(run->session, 1, &slot, &tokens[i], logits + i * run->info.n_vocab));
-    return logits;
-}
-
-uint8_t *model_save(const model_run *run, uint32_t slot) {
-    uint64_t size = vkssm_session_state_size(run->session);
-    uint8_t *image = model_alloc((size_t)size, 1);
-    CHECK_OK(vkssm_session_state_save(run->session, slot, image, size));
-    return image;
 }
 
 // ---- numbers --------------------------------------------------------------------------------------------------------

@@ -23,46 +23,45 @@ static inline void check_twin(const gpu *g, const char *label, const vks_tensor 
     vks_free(found);
 }
 
-static inline void run_variant(uint32_t mask_features, const char *variant, void (*run)(gpu *g)) {
-    gpu *g = gpu_open(mask_features);
+// With features masked: the selector's choice must do.
+static inline void run_masked(void (*run)(gpu *g)) {
+    gpu *g = gpu_open(GPU_MASK_ALL);
     CHECK(g != NULL);
     if (!g) return;
-    bool known;
-    const char *missing = gpu_force(g, variant, &known);
-    static char reason[192];
-    if (!known)
-        CHECK_FAIL("there is no variant %s", variant ? variant : "(null)");
-    else if (missing) {
-        snprintf(reason, sizeof reason, "%.100s lacks %.64s", g->caps->name, missing);
-        check_skip_reason = reason;
-    } else
-        run(g);
-    gpu_force(g, NULL, &known);
+    CHECK_EQ(g->caps->features, 0);
+    run(g);
 }
 
-// A case that calls `run` with the selector's choice, with a variant of the case's name, and without optional features.
-#define CASE_SELECTED(run)                                                                                             \
-    CHECK_CASE(selected) {                                                                                             \
-        run_variant(0, NULL, run);                                                                                     \
+static inline bool is_variant_of(const char *name, const char *kernel) {
+    size_t n = strlen(kernel);
+    return strncmp(name, kernel, n) == 0 && (name[n] == 0 || name[n] == '_');
+}
+
+// With each variant of a kernel forced: "matmul" stands for matmul_tiled, matmul_vector, ... Those that the device
+// cannot run are named; on a device without optional features only those that need none may be left, and at least one.
+static inline void run_variants(const char *kernel, void (*run)(gpu *g)) {
+    gpu *g = gpu_open(0), *masked = gpu_open(GPU_MASK_ALL);
+    CHECK(g && masked);
+    if (!g || !masked) return;
+    const char *name, *reason;
+    bool available;
+    int n_plain = 0;
+    for (uint32_t i = 0; vks_kernels_variant(g->target.kernels, i, &name, &available, &reason); i++) {
+        if (!is_variant_of(name, kernel)) continue;
+        int failed_before = check_n_failed;
+        vks_kernels_force(g->target.kernels, name);
+        if (available)
+            run(g);
+        else
+            printf("  %s not tested: %s lacks %s\n", name, g->caps->name, reason);
+        vks_kernels_force(g->target.kernels, NULL);
+        if (check_n_failed != failed_before) printf("  by %s\n", name);
+        CHECK(available == !reason);
+        CHECK(vks_kernels_variant(masked->target.kernels, i, &name, &available, &reason));
+        CHECK(available == !reason);
+        n_plain += available;
     }
-#define CASE_VARIANT(variant, run)                                                                                     \
-    CHECK_CASE(variant) {                                                                                              \
-        run_variant(0, #variant, run);                                                                                 \
-    }
-#define CASE_MASKED(run)                                                                                               \
-    CHECK_CASE(masked) {                                                                                               \
-        gpu *masked = gpu_open(GPU_MASK_ALL);                                                                          \
-        if (masked) CHECK_EQ(masked->caps->features, 0);                                                               \
-        run_variant(GPU_MASK_ALL, NULL, run);                                                                          \
-    }
-// With features masked, this variant must not be there.
-#define CASE_MASKED_LACKS(variant)                                                                                     \
-    CHECK_CASE(masked_lacks_##variant) {                                                                               \
-        gpu *g = gpu_open(GPU_MASK_ALL);                                                                               \
-        CHECK(g != NULL);                                                                                              \
-        bool known;                                                                                                    \
-        if (g) CHECK(gpu_force(g, #variant, &known) != NULL && known);                                                 \
-        if (g) gpu_force(g, NULL, &known);                                                                             \
-    }
+    CHECK(n_plain > 0);
+}
 
 #endif

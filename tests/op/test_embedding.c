@@ -84,8 +84,12 @@ static void run_cases(gpu *g) {
         vks_free(jobs[i].wanted);
     }
 }
-CASE_SELECTED(run_cases)
-CASE_MASKED(run_cases)
+CHECK_CASE(selected) {
+    run_cases(gpu_open(0));
+}
+CHECK_CASE(masked) {
+    run_masked(run_cases);
+}
 
 CHECK_CASE(refuses) {
     vks_op_target target = {.kernels = gpu_open(0)->target.kernels};

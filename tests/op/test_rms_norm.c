@@ -115,11 +115,15 @@ static void run_cases(gpu *g) {
         vks_free(j->scale);
     }
 }
-CASE_SELECTED(run_cases)
-CASE_VARIANT(rms_norm, run_cases)
-CASE_VARIANT(rms_norm_sg, run_cases)
-CASE_MASKED(run_cases)
-CASE_MASKED_LACKS(rms_norm_sg)
+CHECK_CASE(selected) {
+    run_cases(gpu_open(0));
+}
+CHECK_CASE(variants) {
+    run_variants("rms_norm", run_cases);
+}
+CHECK_CASE(masked) {
+    run_masked(run_cases);
+}
 
 CHECK_CASE(refuses) {
     vks_op_target target = {.kernels = gpu_open(0)->target.kernels};
@@ -169,12 +173,7 @@ CHECK_CASE(refuses) {
 }
 
 int main(int argc, char **argv) {
-    return gpu_main(argc, argv,
-                    (check_case[]){CHECK_RUN(selected),
-                                   CHECK_RUN(rms_norm),
-                                   CHECK_RUN(rms_norm_sg),
-                                   CHECK_RUN(masked),
-                                   CHECK_RUN(masked_lacks_rms_norm_sg),
-                                   CHECK_RUN(refuses),
-                                   {0}});
+    return gpu_main(
+        argc, argv,
+        (check_case[]){CHECK_RUN(selected), CHECK_RUN(variants), CHECK_RUN(masked), CHECK_RUN(refuses), {0}});
 }

@@ -202,11 +202,15 @@ static void run_cases(gpu *g) {
     if (gpu_verbose() || n_differ) printf("  %d of %d draws at a boundary went the other way\n", n_differ, n_draw);
     CHECK(n_differ <= may_differ * n_draw);
 }
-CASE_SELECTED(run_cases)
-CASE_VARIANT(sample, run_cases)
-CASE_VARIANT(sample_sg, run_cases)
-CASE_MASKED(run_cases)
-CASE_MASKED_LACKS(sample_sg)
+CHECK_CASE(selected) {
+    run_cases(gpu_open(0));
+}
+CHECK_CASE(variants) {
+    run_variants("sample", run_cases);
+}
+CHECK_CASE(masked) {
+    run_masked(run_cases);
+}
 
 // A vocabulary that takes the largest workgroups of a CPU, or is refused where they are too small.
 CHECK_CASE(large_vocabulary) {
@@ -417,10 +421,8 @@ CHECK_CASE(refuses) {
 int main(int argc, char **argv) {
     return gpu_main(argc, argv,
                     (check_case[]){CHECK_RUN(selected),
-                                   CHECK_RUN(sample),
-                                   CHECK_RUN(sample_sg),
+                                   CHECK_RUN(variants),
                                    CHECK_RUN(masked),
-                                   CHECK_RUN(masked_lacks_sample_sg),
                                    CHECK_RUN(large_vocabulary),
                                    CHECK_RUN(philox),
                                    CHECK_RUN(frequencies),

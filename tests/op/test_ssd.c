@@ -277,17 +277,21 @@ static void run_step(gpu *g) {
 }
 
 CHECK_CASE(chunked) {
-    run_variant(0, NULL, run_chunked);
+    run_chunked(gpu_open(0));
 }
-CHECK_CASE(step_selected) {
-    run_variant(0, NULL, run_step);
+CHECK_CASE(chunked_variants) { // of the kernels that there are several of
+    run_variants("ssd_state", run_chunked);
+    run_variants("ssd_output", run_chunked);
 }
-CASE_VARIANT(ssd_step, run_step)
-CASE_VARIANT(ssd_step_sg, run_step)
-CASE_MASKED_LACKS(ssd_step_sg)
+CHECK_CASE(step) {
+    run_step(gpu_open(0));
+}
+CHECK_CASE(step_variants) {
+    run_variants("ssd_step", run_step);
+}
 CHECK_CASE(masked) {
-    run_variant(GPU_MASK_ALL, NULL, run_step);
-    run_variant(GPU_MASK_ALL, NULL, run_chunked);
+    run_masked(run_chunked);
+    run_masked(run_step);
 }
 
 // The same tokens by chunks of 8, 16, 64 and one by one. Each is within the bound of the twin, so two are within twice
@@ -410,11 +414,10 @@ CHECK_CASE(refuses) {
 int main(int argc, char **argv) {
     return gpu_main(argc, argv,
                     (check_case[]){CHECK_RUN(chunked),
-                                   CHECK_RUN(step_selected),
-                                   CHECK_RUN(ssd_step),
-                                   CHECK_RUN(ssd_step_sg),
+                                   CHECK_RUN(chunked_variants),
+                                   CHECK_RUN(step),
+                                   CHECK_RUN(step_variants),
                                    CHECK_RUN(masked),
-                                   CHECK_RUN(masked_lacks_ssd_step_sg),
                                    CHECK_RUN(all_ways_agree),
                                    CHECK_RUN(refuses),
                                    {0}});

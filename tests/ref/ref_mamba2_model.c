@@ -102,8 +102,8 @@ ref_mamba2 *ref_mamba2_open(const ref_mamba2_shape *shape, const vkssm_tensor_fi
 void ref_mamba2_close(ref_mamba2 *m) {
     for (uint32_t i = 0; i < m->s.n_layer; i++) {
         layer *l = &m->layers[i];
-        double *arrays[] = {l->norm,    l->in_proj,    l->in_bias,  l->conv,     l->conv_bias, l->a,    l->dt_bias,
-                            l->d,       l->mixer_norm, l->out_proj, l->out_bias, l->tail,      l->state};
+        double *arrays[] = {l->norm, l->in_proj,    l->in_bias,  l->conv,     l->conv_bias, l->a,    l->dt_bias,
+                            l->d,    l->mixer_norm, l->out_proj, l->out_bias, l->tail,      l->state};
         for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++)
             free(arrays[k]);
     }
@@ -159,7 +159,8 @@ static void convolve(const ref_mamba2 *m, layer *l, const double *x) {
 static void ssd_head(const ref_mamba2 *m, layer *l, uint32_t h, double dt) {
     const ref_mamba2_shape *s = &m->s;
     uint32_t group = h / (s->n_head / s->n_group);
-    const double *x = m->convolved + (size_t)h * s->n_width, *b = m->convolved + m->n_inner + (size_t)group * s->n_state;
+    const double *x = m->convolved + (size_t)h * s->n_width,
+                 *b = m->convolved + m->n_inner + (size_t)group * s->n_state;
     const double *c = b + m->n_bc;
     double decay = exp(dt * l->a[h]);
     for (uint32_t p = 0; p < s->n_width; p++) {

@@ -24,7 +24,8 @@ typedef struct vkssm_session_params {
 VKSSM_API vkssm_status vkssm_session_memory_size(const vkssm_model *model, const vkssm_session_params *params,
                                                  uint64_t *size);
 
-// Create a session with all slots reset. All its memory is taken here; later calls allocate no device memory.
+// Create a session with all slots reset. All its memory is taken here; later calls allocate no device memory. On a CPU
+// device this also runs every kernel once, because such drivers compile at first use.
 // Errors: ERR_ARG, ERR_OOM_HOST, ERR_OOM_DEVICE (amount needed and found), ERR_DEVICE_LOST.
 VKSSM_API vkssm_status vkssm_session_create(vkssm_model *model, const vkssm_session_params *params, vkssm_session **out);
 VKSSM_API void vkssm_session_destroy(vkssm_session **session);

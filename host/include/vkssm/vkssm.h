@@ -8,5 +8,6 @@
 #include <vkssm/tokenizer.h>   // text and token ids
 #include <vkssm/model.h>       // weights on a device
 #include <vkssm/session.h>     // prefill, step, generate, states
+#include <vkssm/tensor_model.h> // tensors to tensors: run, stream
 
 #endif

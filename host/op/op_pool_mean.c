@@ -1,0 +1,60 @@
+#include "kernel.h"
+#include "ops.h"
+
+#include "shaders/params/pool_mean.h"
+
+static vkssm_status check(const vks_op_target *target, const vks_pool_mean *op) {
+    uint32_t n_sequence = op->x.shape[0], n_time = op->x.shape[1], n_channel = op->x.shape[2];
+    VKS_TRY(vks_check_shape(target, "pool_mean: x", &op->x, VKS_SHAPE(n_sequence, n_time, n_channel)));
+    VKS_TRY(vks_check_dtype(target, "pool_mean: x", &op->x, VKSSM_DTYPE_F32));
+    VKS_TRY(vks_check_stride(target, "pool_mean: x", &op->x, 1, 1));
+    if (n_sequence > 1 && op->x.stride[0] != n_time * op->x.stride[1])
+        return vks_op_fail(target, VKSSM_ERR_ARG, "pool_mean: x: sequences T rows apart expected");
+    VKS_TRY(vks_check_shape(target, "pool_mean: state", &op->state, VKS_SHAPE(n_sequence, 3, n_channel)));
+    VKS_TRY(vks_check_dtype(target, "pool_mean: state", &op->state, VKSSM_DTYPE_F32));
+    VKS_TRY(vks_check_dense(target, "pool_mean: state", &op->state, 1));
+    VKS_TRY(vks_check_stride(target, "pool_mean: state", &op->state, 0, 1));
+    if (!op->y.address) return VKSSM_OK;
+    VKS_TRY(vks_check_shape(target, "pool_mean: y", &op->y, VKS_SHAPE(n_sequence, n_channel)));
+    VKS_TRY(vks_check_dtype(target, "pool_mean: y", &op->y, VKSSM_DTYPE_F32));
+    return vks_check_stride(target, "pool_mean: y", &op->y, 0, 1);
+}
+
+// Invocations that share a channel's time steps: none on a CPU, where a barrier costs more than it brings.
+static uint32_t n_slice(const vks_op_target *target, uint32_t n_time) {
+    uint32_t n = 1;
+    if (vks_kernel_traits_of(target->kernels).cpu) return n;
+    while (n < 8 && 16 * n < n_time)
+        n *= 2;
+    return n;
+}
+
+vkssm_status vks_op_pool_mean(const vks_op_target *target, const vks_pool_mean *op) {
+    VKS_TRY(check(target, op));
+    uint32_t n_sequence = op->x.shape[0], n_time = op->x.shape[1], n_channel = op->x.shape[2];
+    uint32_t slices = n_slice(target, n_time);
+    struct vks_pool_mean_params push = {
+        .x = op->x.address,
+        .state = op->state.address,
+        .y = op->y.address,
+        .n_time = n_time,
+        .n_channel = n_channel,
+        .x_stride = (uint32_t)op->x.stride[1],
+        .y_stride = (uint32_t)op->y.stride[0],
+        .state_stride = (uint32_t)op->state.stride[0],
+    };
+    vks_op_begin(target, "pool_mean");
+    vkssm_status status = vks_kernel_dispatch(
+        target, &(vks_kernel_call){
+                    .shader = VKS_SHADER_pool_mean,
+                    .constants = (uint32_t[]){32 * slices, slices, op->y.address != 0},
+                    .n_constant = 3,
+                    .push = &push,
+                    .push_size = sizeof push,
+                    .n_group = {vks_div_up(n_channel, 32), n_sequence, 1},
+                    .accesses = (vks_access[]){vks_reads(&op->x), vks_writes(&op->state), vks_writes(&op->y)},
+                    .n_access = 3,
+                });
+    vks_op_end(target);
+    return status;
+}
