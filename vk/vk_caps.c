@@ -242,7 +242,7 @@ static VkPhysicalDeviceVulkan11Properties fill_properties(const vks_instance *in
 #else
     has_matrix = false;
 #endif
-    if (!has_matrix) caps->features &= ~(uint32_t)VKS_FEATURE_COOPERATIVE_MATRIX;
+    out->has_compute_matrix = has_matrix;
     snprintf(caps->driver, sizeof caps->driver, "%s %s", v12.driverName, v12.driverInfo);
     if (!v12.driverInfo[0]) snprintf(caps->driver, sizeof caps->driver, "%s 0x%x", v12.driverName, out->driver_version);
     caps->subgroup_size = v11.subgroupSize;
@@ -261,6 +261,30 @@ static VkPhysicalDeviceVulkan11Properties fill_properties(const vks_instance *in
     return v11;
 }
 
+#ifdef VK_KHR_cooperative_matrix
+// Whether the device multiplies 16 x 16 x 16 matrices of float16 with float32 sums in a subgroup: what the kernels use.
+static bool has_f16_products(const vks_instance *instance, VkPhysicalDevice physical) {
+    PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR get =
+        (PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)instance->loader.get_instance_proc_addr(
+            instance->handle, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR");
+    uint32_t n = 0;
+    if (!get || get(physical, &n, NULL) != VK_SUCCESS || n == 0) return false;
+    VkCooperativeMatrixPropertiesKHR *shapes = vks_alloc_zero(n, sizeof *shapes);
+    if (!shapes) return false; // the device then goes without
+    for (uint32_t i = 0; i < n; i++) shapes[i].sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR;
+    bool found = false;
+    if (get(physical, &n, shapes) >= VK_SUCCESS)
+        for (uint32_t i = 0; i < n; i++) {
+            const VkCooperativeMatrixPropertiesKHR *m = &shapes[i];
+            found |= m->MSize == 16 && m->NSize == 16 && m->KSize == 16 && m->scope == VK_SCOPE_SUBGROUP_KHR &&
+                     m->AType == VK_COMPONENT_TYPE_FLOAT16_KHR && m->BType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
+                     m->CType == VK_COMPONENT_TYPE_FLOAT32_KHR && m->ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR;
+        }
+    vks_free(shapes);
+    return found;
+}
+#endif
+
 static void fill_features(const vks_instance *instance, VkPhysicalDevice physical, const found_extensions *found,
                           vks_probe *out) {
     vks_feature_chain chain;
@@ -269,6 +293,10 @@ static void fill_features(const vks_instance *instance, VkPhysicalDevice physica
     VkPhysicalDeviceVulkan11Properties v11 = fill_properties(instance, physical, found->matrix, out);
     uint32_t features = features_of(&chain, &v11);
     if (found->budget) features |= VKS_FEATURE_MEMORY_BUDGET;
+#ifdef VK_KHR_cooperative_matrix
+    if (!out->has_compute_matrix || !has_f16_products(instance, physical))
+        features &= ~(uint32_t)(VKS_FEATURE_COOPERATIVE_MATRIX | VKS_FEATURE_COOPERATIVE_MATRIX_2);
+#endif
     out->caps.features |= features;
 #ifdef VK_KHR_shader_bfloat16
     out->has_bfloat16_matrix = chain.bfloat16.shaderBFloat16CooperativeMatrix;

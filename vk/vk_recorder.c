@@ -240,6 +240,10 @@ void vks_record_fill(vks_recorder *recorder, const vks_buffer *dst, uint64_t dst
     recorder->stats.n_copy++;
 }
 
+void vks_record_barrier(vks_recorder *recorder) {
+    if (is_active(recorder) && recorder->n_pending) flush_pending(recorder);
+}
+
 void vks_record_fail(vks_recorder *recorder, vkssm_status status) {
     fail(recorder, status);
 }

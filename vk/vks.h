@@ -196,6 +196,9 @@ void vks_record_dispatch(vks_recorder *recorder, const vks_dispatch *dispatch);
 void vks_record_copy(vks_recorder *recorder, const vks_buffer *dst, uint64_t dst_offset, const vks_buffer *src,
                      uint64_t src_offset, uint64_t size);
 void vks_record_fill(vks_recorder *recorder, const vks_buffer *dst, uint64_t dst_offset, uint64_t size, uint32_t word);
+// A barrier that orders every command before it against every one behind it, whether or not their accesses conflict: for
+// measurements, where runs that share no memory must not overlap.
+void vks_record_barrier(vks_recorder *recorder);
 // Latch an error from outside (for operators whose parameters are wrong). OK is ignored; the first error stays.
 void vks_record_fail(vks_recorder *recorder, vkssm_status status);
 

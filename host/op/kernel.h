@@ -12,6 +12,8 @@ typedef struct vks_kernel_traits {
     bool cpu;            // workgroups are emulated on a CPU: barriers and loads cost more than arithmetic
     bool fixed_subgroup; // every subgroup has subgroup_size invocations
     uint32_t subgroup_size;
+    uint32_t max_workgroup_invocations;
+    uint32_t max_shared_size; // bytes of shared memory of a workgroup
 } vks_kernel_traits;
 vks_kernel_traits vks_kernel_traits_of(const vks_kernels *kernels);
 

@@ -28,6 +28,7 @@ struct vks_kernels {
     entry *entries;
     size_t n_entry, capacity;
     const char *forced;
+    const vks_kernel_trace *trace;
     vks_kernel_traits traits;
 };
 
@@ -41,6 +42,8 @@ vkssm_status vks_kernels_create(vks_device *device, vks_kernels **out) {
         .cpu = caps->type == VKS_DEVICE_CPU,
         .fixed_subgroup = caps->subgroup_size_min == caps->subgroup_size_max,
         .subgroup_size = caps->subgroup_size,
+        .max_workgroup_invocations = caps->max_workgroup_invocations,
+        .max_shared_size = caps->max_shared_size,
     };
     vks_mutex_init(&kernels->mutex);
     return VKSSM_OK;
@@ -66,6 +69,10 @@ const vkssm_log *vks_kernels_log(const vks_kernels *kernels) {
 
 void vks_kernels_force(vks_kernels *kernels, const char *variant) {
     kernels->forced = variant;
+}
+
+void vks_kernels_trace(vks_kernels *kernels, const vks_kernel_trace *trace) {
+    kernels->trace = trace;
 }
 
 vks_kernel_traits vks_kernel_traits_of(const vks_kernels *kernels) {
@@ -144,6 +151,7 @@ vkssm_status vks_kernel_dispatch(const vks_op_target *target, const vks_kernel_c
     vkssm_status status = pipeline ? VKSSM_OK : compile(kernels, call, &pipeline);
     vks_mutex_unlock(&kernels->mutex);
     if (status != VKSSM_OK || !target->recorder) return status;
+    if (kernels->trace) kernels->trace->on_dispatch(kernels->trace->user, vks_shaders[call->shader].name);
     vks_record_dispatch(target->recorder, &(vks_dispatch){
                                               .pipeline = pipeline,
                                               .push = call->push,
@@ -155,9 +163,9 @@ vkssm_status vks_kernel_dispatch(const vks_op_target *target, const vks_kernel_c
 }
 
 void vks_op_begin(const vks_op_target *target, const char *name) {
-    if (target->recorder) vks_record_scope_begin(target->recorder, name);
+    if (target->recorder && !target->kernels->trace) vks_record_scope_begin(target->recorder, name);
 }
 
 void vks_op_end(const vks_op_target *target) {
-    if (target->recorder) vks_record_scope_end(target->recorder);
+    if (target->recorder && !target->kernels->trace) vks_record_scope_end(target->recorder);
 }

@@ -3,7 +3,11 @@
 
 #include "shaders/params/matmul.h"
 
-enum { FEW_ROWS = 8 }; // up to here a product is bound by reading its weights
+enum {
+    FEW_ROWS = 8,             // up to here a product is bound by reading its weights
+    COOP_ROWS = 32,           // from here on tiles of 128 rows are worth their empty part
+    COOP_SHARED_SIZE = 40960, // of matmul_coop
+};
 
 static vkssm_status check(const vks_op_target *target, const vks_matmul *op) {
     uint32_t n_row = op->x.shape[0], n_in = op->x.shape[1], n_out = op->w.shape[0];
@@ -28,12 +32,20 @@ static vkssm_status check(const vks_op_target *target, const vks_matmul *op) {
     return VKSSM_OK;
 }
 
-// Every algorithm can do every shape, so a test may force any. The selector's choices stand first, best first.
-static uint32_t choose(const vks_op_target *target, uint32_t n_row, uint32_t n_out) {
+// Whether cooperative matrices can do it: float16 operands, whole vectors along k, and enough shared memory.
+static bool fits_coop(const vks_kernel_traits *traits, const vks_matmul *op) {
+    return op->x.dtype == VKSSM_DTYPE_F16 && op->w.dtype == VKSSM_DTYPE_F16 && op->x.shape[1] % 8 == 0 &&
+           traits->fixed_subgroup && traits->max_shared_size >= COOP_SHARED_SIZE;
+}
+
+// Every algorithm here can do the shape, so a test may force any. The selector's choices stand first, best first.
+static uint32_t choose(const vks_op_target *target, const vks_matmul *op) {
+    uint32_t n_row = op->x.shape[0], n_out = op->w.shape[0];
     static const uint32_t cpu_row[] = {VKS_SHADER_matmul_lanes_1, VKS_SHADER_matmul_direct_1};
     static const uint32_t cpu[] = {VKS_SHADER_matmul_lanes, VKS_SHADER_matmul_direct};
     static const uint32_t few[] = {VKS_SHADER_matmul_vector_sg, VKS_SHADER_matmul_vector};
     static const uint32_t some[] = {VKS_SHADER_matmul_tiled, VKS_SHADER_matmul_tiled};
+    static const uint32_t coop[] = {VKS_SHADER_matmul_coop, VKS_SHADER_matmul_tiled};
     static const uint32_t many[] = {VKS_SHADER_matmul_tiled_8, VKS_SHADER_matmul_tiled};
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
     const uint32_t *best;
@@ -41,6 +53,8 @@ static uint32_t choose(const vks_op_target *target, uint32_t n_row, uint32_t n_o
         best = n_row == 1 ? cpu_row : cpu;
     else if (n_row <= FEW_ROWS)
         best = few;
+    else if (fits_coop(&traits, op) && n_row >= COOP_ROWS)
+        best = coop;
     else // large tiles only when there are enough of them to fill a device
         best = (uint64_t)n_row * n_out >= 128u * 128u * 64u ? many : some;
     const uint32_t candidates[] = {best[0],
@@ -52,8 +66,10 @@ static uint32_t choose(const vks_op_target *target, uint32_t n_row, uint32_t n_o
                                    VKS_SHADER_matmul_lanes_1,
                                    VKS_SHADER_matmul_direct,
                                    VKS_SHADER_matmul_direct_1,
-                                   VKS_SHADER_matmul_tiled};
-    return vks_kernel_choose(target->kernels, candidates, VKS_COUNT(candidates));
+                                   VKS_SHADER_matmul_tiled,
+                                   VKS_SHADER_matmul_coop};
+    uint32_t n = VKS_COUNT(candidates) - !fits_coop(&traits, op);
+    return vks_kernel_choose(target->kernels, candidates, n);
 }
 
 vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
@@ -61,7 +77,7 @@ vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
     uint32_t n_row = op->x.shape[0], n_out = op->w.shape[0];
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
     uint32_t constants[8] = {0, op->x.dtype, op->w.dtype, op->y.dtype, op->bias.address != 0, op->accumulate};
-    vks_kernel_call call = {.shader = choose(target, n_row, n_out), .constants = constants, .n_constant = 6};
+    vks_kernel_call call = {.shader = choose(target, op), .constants = constants, .n_constant = 6};
 
     switch (call.shader) {
     case VKS_SHADER_matmul_tiled:
@@ -73,6 +89,17 @@ vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
         call.n_group[1] = vks_div_up(n_row, side);
         break;
     }
+    case VKS_SHADER_matmul_coop:
+        constants[1] = 8 * traits.subgroup_size;
+        constants[2] = op->y.dtype;
+        constants[3] = op->bias.address != 0;
+        constants[4] = op->accumulate;
+        call.constants = constants + 1; // operands are float16
+        call.n_constant = 4;
+        call.full_subgroups = true;
+        call.n_group[0] = vks_div_up(n_out, 128);
+        call.n_group[1] = vks_div_up(n_row, 128);
+        break;
     case VKS_SHADER_matmul_vector:
     case VKS_SHADER_matmul_vector_sg: {
         call.full_subgroups = call.shader == VKS_SHADER_matmul_vector_sg;

@@ -42,8 +42,8 @@ vkssm_status vks_op_rms_norm(const vks_op_target *target, const vks_rms_norm *op
     uint32_t shader = vks_kernel_choose(target->kernels, (uint32_t[]){VKS_SHADER_rms_norm_sg, VKS_SHADER_rms_norm}, 2);
     bool subgroup = shader == VKS_SHADER_rms_norm_sg;
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
-    // Wide rows want many loads in flight; a CPU wants no barrier, which a single subgroup spares.
-    uint32_t wg_size = group_size > 1024 ? 256 : 64;
+    // A few wide rows are bound by latency: many invocations a row. A CPU wants no barrier, which one subgroup spares.
+    uint32_t wg_size = group_size <= 1024 ? 64 : n_row <= 16 && traits.max_workgroup_invocations >= 1024 ? 1024 : 256;
     bool one_subgroup = subgroup && traits.cpu && traits.fixed_subgroup;
     if (one_subgroup) wg_size = traits.subgroup_size;
     uint32_t gate = !op->gate.address ? 0 : op->gate_after ? 2 : 1;

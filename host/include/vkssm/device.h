@@ -23,7 +23,7 @@ typedef struct vkssm_device vkssm_device;
     X(SHADER_INT64, 6, "shader_int64", "64-bit integer arithmetic")                                                         \
     X(INTEGER_DOT, 7, "integer_dot", "packed 8-bit integer dot products")                                                   \
     X(BFLOAT16, 8, "bfloat16", "VK_KHR_shader_bfloat16")                                                                    \
-    X(COOPERATIVE_MATRIX, 9, "cooperative_matrix", "VK_KHR_cooperative_matrix")                                             \
+    X(COOPERATIVE_MATRIX, 9, "cooperative_matrix", "VK_KHR_cooperative_matrix, 16x16x16, f16 summed in f32")                                             \
     X(COOPERATIVE_MATRIX_2, 10, "cooperative_matrix_2", "VK_NV_cooperative_matrix2")                                        \
     X(PIPELINE_STATISTICS, 11, "pipeline_statistics", "VK_KHR_pipeline_executable_properties")                              \
     X(MEMORY_BUDGET, 12, "memory_budget", "VK_EXT_memory_budget")                                                           \
