@@ -103,8 +103,11 @@ vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
     case VKS_SHADER_matmul_vector:
     case VKS_SHADER_matmul_vector_sg: {
         call.full_subgroups = call.shader == VKS_SHADER_matmul_vector_sg;
-        bool one = call.full_subgroups && traits.fixed_subgroup && traits.subgroup_size >= 32;
-        constants[0] = one ? traits.subgroup_size : 64;
+        // An invocation takes 8 weights a turn: as many invocations as give each at least two turns.
+        uint32_t wg_size = traits.subgroup_size < 32 ? 32 : traits.subgroup_size;
+        while (wg_size < 128 && wg_size * 2 * 16 <= op->x.shape[1]) wg_size *= 2;
+        bool one = call.full_subgroups && traits.fixed_subgroup && traits.subgroup_size == wg_size;
+        constants[0] = wg_size;
         constants[6] = one;
         constants[7] = n_row < FEW_ROWS ? n_row : FEW_ROWS;
         call.n_constant = 8;

@@ -17,6 +17,8 @@ static uint32_t choose_wg_size(const vks_op_target *target, uint32_t n_vocab, bo
     if (*one_subgroup) return traits.subgroup_size;
     while (traits.cpu && wg_size <= least)
         wg_size *= 2;
+    // A GPU reads a large vocabulary once a pass: the more invocations, the fewer turns in a row.
+    if (!traits.cpu && n_vocab >= 8192 && traits.max_workgroup_invocations >= 1024) wg_size = 1024;
     return wg_size;
 }
 

@@ -93,6 +93,13 @@ static vkssm_status check(const vks_op_target *target, const vks_ssd *op, const 
     return VKSSM_OK;
 }
 
+// Whether the step may load 4 n at once: they must lie on the boundaries that the shader's vectors have.
+static bool fits_vectors(const vks_ssd *op, const sizes *s) {
+    uint64_t boundary = 4 * vkssm_dtype_size(op->b.dtype);
+    return s->n_state % 4 == 0 && op->b.address % boundary == 0 && op->c.address % boundary == 0 &&
+           op->b.stride[0] % 4 == 0 && op->state.address % 16 == 0 && op->state.stride[0] % 4 == 0;
+}
+
 static vkssm_status step(const vks_op_target *target, const vks_ssd *op, const sizes *s) {
     uint32_t shader = vks_kernel_choose(target->kernels, (uint32_t[]){VKS_SHADER_ssd_step_sg, VKS_SHADER_ssd_step}, 2);
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
@@ -102,6 +109,7 @@ static vkssm_status step(const vks_op_target *target, const vks_ssd *op, const s
     bool subgroup = shader == VKS_SHADER_ssd_step_sg;
     const uint32_t rows = 4;
     uint32_t wg_size = traits.cpu && !subgroup ? 16 : 128, lanes = traits.cpu ? 1 : 16;
+    bool vector = (subgroup || !traits.cpu) && fits_vectors(op, s);
     // A subgroup may be as small as the device allows: then more workgroups than needed start, and return at once.
     uint32_t per_group = wg_size / (subgroup ? traits.subgroup_size : lanes) * rows;
     struct vks_ssd_step_params push = {
@@ -128,8 +136,8 @@ static vkssm_status step(const vks_op_target *target, const vks_ssd *op, const s
         target,
         &(vks_kernel_call){
             .shader = shader,
-            .constants = (uint32_t[]){wg_size, op->x.dtype, op->y.dtype, lanes, rows},
-            .n_constant = 5,
+            .constants = (uint32_t[]){wg_size, op->x.dtype, op->y.dtype, lanes, rows, vector},
+            .n_constant = 6,
             .full_subgroups = subgroup,
             .push = &push,
             .push_size = sizeof push,

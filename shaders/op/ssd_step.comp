@@ -4,7 +4,7 @@
 // Mapping   z: sequence; y: head; a row is one p. LANES invocations share a row and stride over n; an invocation takes
 //           ROWS neighbouring rows, so that B and C are loaded once for them; x: WG_SIZE / LANES such bundles
 // Constants 0 WG_SIZE  1 X_TYPE  2 Y_TYPE  3 LANES (power of two; with SUBGROUP it is the subgroup and ignored)  4 ROWS
-//           (even, <= 4)
+//           (even, <= 4)  5 VECTOR: n a multiple of 4, and B, C and states aligned to 4 elements: 4 n a load
 // Needs     SUBGROUP: subgroup arithmetic; without it a tree in shared memory, or nothing where LANES is 1
 // Numerics  f32; each invocation sums its n in order, then a tree
 // Twin      tests/ref/ref_ssd.c
@@ -24,6 +24,7 @@ layout(constant_id = 1) const uint X_TYPE = VKS_TYPE_F32;
 layout(constant_id = 2) const uint Y_TYPE = VKS_TYPE_F32;
 layout(constant_id = 3) const uint LANES = 16;
 layout(constant_id = 4) const uint ROWS = 4;
+layout(constant_id = 5) const bool VECTOR = false;
 
 #ifdef SUBGROUP
 float add_lanes(float value) {
@@ -74,13 +75,28 @@ void main() {
         x[r] = load1(params.x, X_TYPE, at_x + p);
         sum[r] = 0.0;
     }
-    for (uint n = lane; n < n_state; n += lanes) {
-        float b = dt * load1(params.b, X_TYPE, at_group + n), c = load1(params.c, X_TYPE, at_group + n);
-        [[unroll]] for (uint r = 0; r < ROWS; r++) {
-            if (p0 + r >= n_width) break;
-            float state = fma(decay, states.at[at_state[r] + n], b * x[r]);
-            states.at[at_state[r] + n] = state;
-            sum[r] = fma(state, c, sum[r]);
+    // All loads before the first store: a store might be to what the next load reads, for all the compiler knows.
+    if (VECTOR) {
+        for (uint n = 4 * lane; n < n_state; n += 4 * lanes) {
+            vec4 b = dt * load4(params.b, X_TYPE, at_group + n), c = load4(params.c, X_TYPE, at_group + n), state[ROWS];
+            [[unroll]] for (uint r = 0; r < ROWS; r++) state[r] = Floats4(params.state).at[(at_state[r] + n) >> 2];
+            [[unroll]] for (uint r = 0; r < ROWS; r++) {
+                if (p0 + r >= n_width) break;
+                state[r] = fma(vec4(decay), state[r], b * x[r]);
+                Floats4(params.state).at[(at_state[r] + n) >> 2] = state[r];
+                sum[r] += dot(state[r], c);
+            }
+        }
+    } else {
+        for (uint n = lane; n < n_state; n += lanes) {
+            float b = dt * load1(params.b, X_TYPE, at_group + n), c = load1(params.c, X_TYPE, at_group + n), state[ROWS];
+            [[unroll]] for (uint r = 0; r < ROWS; r++) state[r] = states.at[at_state[r] + n];
+            [[unroll]] for (uint r = 0; r < ROWS; r++) {
+                if (p0 + r >= n_width) break;
+                state[r] = fma(decay, state[r], b * x[r]);
+                states.at[at_state[r] + n] = state[r];
+                sum[r] = fma(state[r], c, sum[r]);
+            }
         }
     }
     float d = heads.at[2 * params.n_head + h];
