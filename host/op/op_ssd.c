@@ -148,32 +148,53 @@ static vkssm_status step(const vks_op_target *target, const vks_ssd *op, const s
         });
 }
 
-// The two heavy passes have a form for CPUs, whose lanes share their loads. A pass is cut into tiles of rows x columns.
-typedef struct pass_variants {
-    uint32_t plain, lanes;
+// The two heavy passes have three forms: plain; for CPUs, whose lanes share their loads; by cooperative matrices. The first
+// two cut a pass into tiles of rows x columns, the third takes a head and chunk at a time.
+typedef struct pass_forms {
+    uint32_t plain, lanes, coop;
     uint32_t lanes_rows, lanes_columns; // tile of the lanes' form; columns in units of the subgroup
-} pass_variants;
+} pass_forms;
 
-static const pass_variants state_variants = {VKS_SHADER_ssd_state, VKS_SHADER_ssd_state_lanes, 16, 8};
-static const pass_variants output_variants = {VKS_SHADER_ssd_output, VKS_SHADER_ssd_output_lanes, 16, 4};
+static const pass_forms state_forms = {VKS_SHADER_ssd_state, VKS_SHADER_ssd_state_lanes, VKS_SHADER_ssd_state_coop, 16, 8};
+static const pass_forms output_forms = {VKS_SHADER_ssd_output, VKS_SHADER_ssd_output_lanes, VKS_SHADER_ssd_output_coop, 16,
+                                        4};
 
-typedef struct pass_variant {
-    uint32_t shader, n_group;
-    bool lanes;
-} pass_variant;
+enum { COOP_CHUNK = 64, COOP_SHARED_SIZE = 36864 };
 
-static pass_variant choose_pass(const vks_op_target *target, pass_variants variants, const sizes *s, uint32_t wg_size) {
+static bool fits_coop(const vks_kernel_traits *traits, const vks_ssd *op, const sizes *s) {
+    return op->x.dtype == VKSSM_DTYPE_F16 && s->chunk == COOP_CHUNK && s->n_width % 16 == 0 && s->n_width <= 64 &&
+           s->n_state % 16 == 0 && s->n_state <= 128 && op->x.stride[1] % 8 == 0 &&
+           (op->x.address | op->b.address | op->c.address) % 16 == 0 && traits->fixed_subgroup &&
+           traits->max_shared_size >= COOP_SHARED_SIZE;
+}
+
+// How one pass is dispatched.
+typedef struct pass_form {
+    uint32_t shader, wg_size, n_group[3];
+    bool full_subgroups, has_lanes;
+} pass_form;
+
+static pass_form choose_form(const vks_op_target *target, const pass_forms *forms, const vks_ssd *op, const sizes *s,
+                             uint32_t wg_size) {
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
-    uint32_t best = traits.cpu ? variants.lanes : variants.plain;
-    pass_variant v = {
-        .shader = vks_kernel_choose(target->kernels, (uint32_t[]){best, variants.plain, variants.lanes, variants.plain}, 4)};
-    v.lanes = v.shader == variants.lanes;
-    bool is_state = variants.plain == VKS_SHADER_ssd_state;
+    bool coop = fits_coop(&traits, op, s);
+    const uint32_t candidates[] = {traits.cpu ? forms->lanes : coop ? forms->coop : forms->plain, forms->plain, forms->lanes,
+                                   coop ? forms->coop : forms->plain, forms->plain};
+    pass_form form = {.shader = vks_kernel_choose(target->kernels, candidates, VKS_COUNT(candidates)), .wg_size = wg_size};
+    bool is_state = forms == &state_forms;
     uint32_t n_row = is_state ? s->n_width : s->chunk, n_column = is_state ? s->n_state : s->n_width;
-    v.n_group = v.lanes ? vks_div_up(n_row, variants.lanes_rows) *
-                              vks_div_up(n_column, variants.lanes_columns * traits.subgroup_size)
-                        : vks_div_up(vks_div_up(n_row, 8) * vks_div_up(n_column, 8), wg_size);
-    return v;
+    form.n_group[0] = vks_div_up(vks_div_up(n_row, 8) * vks_div_up(n_column, 8), wg_size);
+    form.n_group[1] = s->n_chunk;
+    form.n_group[2] = s->n_sequence * s->n_head;
+    if (form.shader == forms->plain) return form;
+    form.full_subgroups = true;
+    form.has_lanes = form.shader == forms->lanes;
+    form.wg_size = (form.has_lanes ? 1 : 4) * traits.subgroup_size;
+    form.n_group[0] = form.has_lanes ? vks_div_up(n_row, forms->lanes_rows) *
+                                           vks_div_up(n_column, forms->lanes_columns * traits.subgroup_size)
+                                     : s->n_head;
+    if (!form.has_lanes) form.n_group[2] = s->n_sequence;
+    return form;
 }
 
 static vkssm_status chunked(const vks_op_target *target, const vks_ssd *op, const sizes *s) {
@@ -212,42 +233,39 @@ static vkssm_status chunked(const vks_op_target *target, const vks_ssd *op, cons
     vks_access x = vks_reads(&op->x), b = vks_reads(&op->b), c = vks_reads(&op->c), slots = vks_reads(&op->slots);
 
     uint32_t q = s->chunk, wg = traits.cpu ? 16 : 64;
-    pass_variant state = choose_pass(target, state_variants, s, wg), output = choose_pass(target, output_variants, s, wg);
     const struct {
-        uint32_t shader, n_group[3];
+        pass_form form;
         vks_access accesses[6];
-        bool lanes;
     } passes[] = {
-        {VKS_SHADER_ssd_decay, {vks_div_up(s->n_head, wg), s->n_chunk, s->n_sequence}, {vks_reads(&op->dt), decays_w}, false},
-        {VKS_SHADER_ssd_product,
-         {vks_div_up((q / 4) * (q / 4), wg), s->n_chunk, s->n_sequence * s->n_group},
-         {b, c, products_w},
-         false},
-        {state.shader,
-         {state.n_group, s->n_chunk, s->n_sequence * s->n_head},
-         {x, b, decays, states_w},
-         state.lanes},
-        {VKS_SHADER_ssd_pass,
-         {vks_div_up(s->n_width * s->n_state, wg), s->n_head, s->n_sequence},
-         {decays, slots, states_w, vks_writes(&op->state)},
-         false},
-        {output.shader,
-         {output.n_group, s->n_chunk, s->n_sequence * s->n_head},
-         {x, c, decays, products, states, vks_writes(&op->y)},
-         output.lanes},
+        {{VKS_SHADER_ssd_decay, wg, {vks_div_up(s->n_head, wg), s->n_chunk, s->n_sequence}, false, false},
+         {vks_reads(&op->dt), decays_w}},
+        {{VKS_SHADER_ssd_product,
+          wg,
+          {vks_div_up((q / 4) * (q / 4), wg), s->n_chunk, s->n_sequence * s->n_group},
+          false,
+          false},
+         {b, c, products_w}},
+        {choose_form(target, &state_forms, op, s, wg), {x, b, decays, states_w}},
+        {{VKS_SHADER_ssd_pass,
+          wg,
+          {vks_div_up(s->n_width * s->n_state, wg), s->n_head, s->n_sequence},
+          false,
+          false},
+         {decays, slots, states_w, vks_writes(&op->state)}},
+        {choose_form(target, &output_forms, op, s, wg), {x, c, decays, products, states, vks_writes(&op->y)}},
     };
     for (size_t i = 0; i < VKS_COUNT(passes); i++) {
-        uint32_t lanes = traits.subgroup_size;
+        const pass_form *form = &passes[i].form;
         VKS_TRY(vks_kernel_dispatch(
             target, &(vks_kernel_call){
-                        .shader = passes[i].shader,
-                        .constants = (uint32_t[]){passes[i].lanes ? lanes : wg, op->x.dtype, op->y.dtype, q, s->n_head,
-                                                  s->n_group, s->n_width, s->n_state, lanes},
-                        .n_constant = passes[i].lanes ? 9 : 8,
-                        .full_subgroups = passes[i].lanes,
+                        .shader = form->shader,
+                        .constants = (uint32_t[]){form->wg_size, op->x.dtype, op->y.dtype, q, s->n_head, s->n_group,
+                                                  s->n_width, s->n_state, traits.subgroup_size},
+                        .n_constant = form->has_lanes ? 9 : 8,
+                        .full_subgroups = form->full_subgroups,
                         .push = &push,
                         .push_size = sizeof push,
-                        .n_group = {passes[i].n_group[0], passes[i].n_group[1], passes[i].n_group[2]},
+                        .n_group = {form->n_group[0], form->n_group[1], form->n_group[2]},
                         .accesses = passes[i].accesses,
                         .n_access = 6, // those not set span no bytes
                     }));

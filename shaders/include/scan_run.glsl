@@ -115,7 +115,7 @@ Run from_lane(Run run, uint lane) {
 // What stands before the lane's run, and all runs together. Every invocation must call.
 void scan_lanes(uint i, Run own, out Run before, out Run total) {
     uint row_size = max(SIDE, gl_SubgroupSize), at = i % row_size, lane = gl_SubgroupInvocationID;
-    [[unroll]] for (uint j = 0; j < 7; j++) {
+    [[unroll]] for (uint j = 0; SIDE << j < WG_SIZE; j++) {
         uint gap = SIDE << j;
         if (gap >= gl_SubgroupSize) break;
         Run left = from_lane(own, lane >= gap ? lane - gap : lane);
@@ -140,13 +140,11 @@ uint lane_index() {
 void scan_lanes(uint i, Run own, out Run before, out Run total) {
     put(i, own);
     published();
-    [[unroll]] for (uint j = 0; j < MAX_POWER; j++) {
+    [[unroll]] for (uint j = 0; SIDE << j < WG_SIZE; j++) {
         uint gap = SIDE << j;
-        if (gap < WG_SIZE) {
-            if (i >= gap) own = join(get(i - gap), own, powers[j]);
-            put(i, own);
-            published();
-        }
+        if (i >= gap) own = join(get(i - gap), own, powers[j]);
+        put(i, own);
+        published();
     }
     before = i >= SIDE ? get(i - SIDE) : empty_run();
     total = get(WG_SIZE - SIDE + i % SIDE);
@@ -192,16 +190,16 @@ void find_powers(vec2 a, uint first, uint i) {
     vec2 x = vec2(a.x, 0), y = vec2(a.y, 0);
     if (!TABLE)
         for (uint j = 0; j < first; j++) square(x, y);
-    [[unroll]] for (uint j = 0; j < MAX_POWER; j++)
-        if (j == 0 || SIDE << j < WG_SIZE) {
-            powers[j] = TABLE ? Floats2(params.totals).at[power_index(first + j)] : vec2(x.x, y.x);
-            if (!TABLE) square(x, y);
-        }
+    [[unroll]] for (uint j = 0; j == 0 || SIDE << j < WG_SIZE; j++) {
+        powers[j] = TABLE ? Floats2(params.totals).at[power_index(first + j)] : vec2(x.x, y.x);
+        if (!TABLE) square(x, y);
+    }
 #ifdef SUBGROUP
     uint n_run = max(SIDE, gl_SubgroupSize) / SIDE, at = i / SIDE % n_run;
-    lane_power = COMPLEX ? vec2(1, 0) : vec2(1);
+    // (Not a choice between two constant vectors: Mesa 22.3 takes such a specialization constant for the wrong one.)
+    lane_power = vec2(1, COMPLEX ? 0.0 : 1.0);
     row_power = powers[0];
-    [[unroll]] for (uint j = 0; j < 7; j++) {
+    [[unroll]] for (uint j = 0; SIDE << j < WG_SIZE; j++) {
         if ((at >> j & 1) != 0) lane_power = product(lane_power, powers[j]);
         if (n_run == 1 << j) row_power = powers[j];
     }
