@@ -250,6 +250,8 @@ static VkPhysicalDeviceVulkan11Properties fill_properties(const vks_instance *in
     caps->subgroup_size_max = v13.maxSubgroupSize;
     out->max_workgroup_subgroups = v13.maxComputeWorkgroupSubgroups;
     out->can_require_subgroup_size = v13.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT;
+    caps->exact_subgroups =
+        out->can_require_subgroup_size || caps->subgroup_size_min == caps->subgroup_size_max;
     uint64_t largest = min_u64(v11.maxMemoryAllocationSize, v13.maxBufferSize) / VKS_ALIGNMENT * VKS_ALIGNMENT;
     // Less what aligning the first buffer of a block may take.
     caps->max_allocation_size = largest > VKS_ALIGNMENT ? largest - VKS_ALIGNMENT : 0;

@@ -67,6 +67,7 @@ typedef struct vks_caps {
     uint32_t features;        // after masking
     uint32_t features_masked; // had by the device, masked by the caller
     uint32_t subgroup_size, subgroup_size_min, subgroup_size_max;
+    bool exact_subgroups; // subgroups of a pipeline with full_subgroups have subgroup_size invocations, no other number
     uint32_t max_workgroup_invocations, max_workgroup_size[3], max_workgroup_count[3];
     uint32_t max_shared_size, max_push_size;
     uint64_t memory_size; // largest device-local heap

@@ -10,7 +10,7 @@
 // What the selectors look at.
 typedef struct vks_kernel_traits {
     bool cpu;            // workgroups are emulated on a CPU: barriers and loads cost more than arithmetic
-    bool fixed_subgroup; // every subgroup has subgroup_size invocations
+    bool fixed_subgroup; // with full_subgroups every subgroup has subgroup_size invocations
     uint32_t subgroup_size;
     uint32_t max_workgroup_invocations;
     uint32_t max_shared_size; // bytes of shared memory of a workgroup

@@ -40,7 +40,7 @@ vkssm_status vks_kernels_create(vks_device *device, vks_kernels **out) {
     kernels->device = device;
     kernels->traits = (vks_kernel_traits){
         .cpu = caps->type == VKS_DEVICE_CPU,
-        .fixed_subgroup = caps->subgroup_size_min == caps->subgroup_size_max,
+        .fixed_subgroup = caps->exact_subgroups,
         .subgroup_size = caps->subgroup_size,
         .max_workgroup_invocations = caps->max_workgroup_invocations,
         .max_shared_size = caps->max_shared_size,
@@ -73,6 +73,17 @@ void vks_kernels_force(vks_kernels *kernels, const char *variant) {
 
 void vks_kernels_trace(vks_kernels *kernels, const vks_kernel_trace *trace) {
     kernels->trace = trace;
+}
+
+bool vks_kernels_compiled(vks_kernels *kernels, uint32_t index, const char **name, const vks_pipeline **pipeline) {
+    vks_mutex_lock(&kernels->mutex);
+    bool found = index < kernels->n_entry;
+    if (found) {
+        *name = vks_shaders[kernels->entries[index].shader].name;
+        *pipeline = kernels->entries[index].pipeline;
+    }
+    vks_mutex_unlock(&kernels->mutex);
+    return found;
 }
 
 vks_kernel_traits vks_kernel_traits_of(const vks_kernels *kernels) {

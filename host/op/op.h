@@ -6,6 +6,7 @@
 
 struct vks_device;
 struct vks_recorder;
+struct vks_pipeline;
 
 // The compiled kernels of a device, made on first use and kept. Shared between threads.
 typedef struct vks_kernels vks_kernels;
@@ -19,9 +20,21 @@ const vkssm_log *vks_kernels_log(const vks_kernels *kernels);
 // NULL: back to the selector. Not thread-safe.
 void vks_kernels_force(vks_kernels *kernels, const char *variant);
 
+// For measurements: while a trace is set, it is told the variant of every dispatch recorded, and operators open no scopes,
+// so that the caller can time a whole run in one of its own. NULL ends it. Not thread-safe.
+typedef struct vks_kernel_trace {
+    void (*on_dispatch)(void *user, const char *variant);
+    void *user;
+} vks_kernel_trace;
+void vks_kernels_trace(vks_kernels *kernels, const vks_kernel_trace *trace);
+
 // The i-th variant of the library: name, whether this device can run it, and why not. False past the last one.
 bool vks_kernels_variant(const vks_kernels *kernels, uint32_t index, const char **name, bool *available,
                          const char **reason);
+
+// The i-th kernel compiled so far, for statistics; false past the last one.
+bool vks_kernels_compiled(vks_kernels *kernels, uint32_t index, const char **name,
+                          const struct vks_pipeline **pipeline);
 
 // Where operators record. Without a recorder they check their operands and compile their kernels, and record nothing.
 typedef struct vks_op_target {

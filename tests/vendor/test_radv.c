@@ -1,0 +1,130 @@
+// Every kernel compiled for an AMD GPU by RADV's null device, which compiles for real and runs nothing. The environment
+// variable RADV_FORCE_FAMILY names the family. Each operator is asked, without a recorder, for shapes of a large Mamba-2
+// with every variant that the device could choose; what the compiler tells of registers and spills is checked.
+#include "harness/check.h"
+#include "host/base/alloc.h"
+#include "host/op/ops.h"
+#include "shaders/params/sample.h"
+#include "vk/vks.h"
+
+#define F32 VKSSM_DTYPE_F32
+#define F16 VKSSM_DTYPE_F16
+#define I32 VKSSM_DTYPE_I32
+
+static vks_device *device;
+static vks_op_target target; // no recorder: operands are checked, kernels compiled, nothing is recorded
+enum { SOMEWHERE = 4096 };   // addresses are not looked at
+
+static vks_tensor dense(vkssm_dtype dtype, uint32_t n_dim, const uint32_t *shape) {
+    return vks_tensor_dense(SOMEWHERE, dtype, n_dim, shape);
+}
+#define DENSE(dtype, ...) dense(dtype, (uint32_t)VKS_COUNT(((uint32_t[]){__VA_ARGS__})), (uint32_t[]){__VA_ARGS__})
+
+static void compile_products(vkssm_dtype type) {
+    const uint32_t rows[] = {1, 4, 64, 2048};
+    for (size_t i = 0; i < VKS_COUNT(rows); i++)
+        CHECK_EQ(vks_op_matmul(&target, &(vks_matmul){.x = DENSE(type, rows[i], 2560),
+                                                      .w = DENSE(F16, 10576, 2560),
+                                                      .y = DENSE(type, rows[i], 10576)}),
+                 VKSSM_OK);
+}
+
+static void compile_ssd(vkssm_dtype type, uint32_t n_time) {
+    const uint32_t h = 80, p = 64, n = 128;
+    vks_ssd ssd = {.x = DENSE(type, 1, n_time, h, p),
+                   .b = DENSE(type, 1, n_time, 1, n),
+                   .c = DENSE(type, 1, n_time, 1, n),
+                   .dt = DENSE(type, 1, n_time, h),
+                   .heads = DENSE(F32, 3, h),
+                   .state = DENSE(F32, 1, h, p, n),
+                   .y = DENSE(type, 1, n_time, h, p),
+                   .dt_max = 1};
+    // Columns of one [T, H P + 2 N] buffer, as in the model.
+    ssd.x.stride[1] = ssd.b.stride[1] = ssd.c.stride[1] = h * p + 2 * n;
+    uint64_t n_float = vks_ssd_scratch_size(1, n_time, h, 1, p, n, 0);
+    if (n_float) ssd.scratch = DENSE(F32, (uint32_t)n_float);
+    CHECK_EQ(vks_op_ssd(&target, &ssd), VKSSM_OK);
+}
+
+static void compile_rest(vkssm_dtype type) {
+    CHECK_EQ(vks_op_embedding(&target, &(vks_embedding){.ids = DENSE(I32, 512),
+                                                        .table = DENSE(F16, 50288, 2560),
+                                                        .y = DENSE(F32, 512, 2560)}),
+             VKSSM_OK);
+    for (uint32_t n_row = 1; n_row <= 512; n_row *= 512)
+        CHECK_EQ(vks_op_rms_norm(&target, &(vks_rms_norm){.x = DENSE(type, n_row, 5120),
+                                                          .gate = DENSE(type, n_row, 5120),
+                                                          .weight = DENSE(F32, 5120),
+                                                          .y = DENSE(type, n_row, 5120)}),
+                 VKSSM_OK);
+    for (uint32_t n_time = 1; n_time <= 512; n_time *= 512)
+        CHECK_EQ(vks_op_conv1d(&target, &(vks_conv1d){.x = DENSE(type, 1, n_time, 5376),
+                                                      .w = DENSE(F32, 4, 5376),
+                                                      .bias = DENSE(F32, 5376),
+                                                      .state = DENSE(F32, 1, 3, 5376),
+                                                      .y = DENSE(type, 1, n_time, 5376),
+                                                      .silu = true}),
+                 VKSSM_OK);
+    CHECK_EQ(vks_op_sample(&target, &(vks_sample){.logits = DENSE(F32, 1, 50288),
+                                                  .controls = DENSE(I32, 1, VKS_CONTROL_SIZE),
+                                                  .ring = DENSE(I32, 1, 64)}),
+             VKSSM_OK);
+}
+
+static void compile_all(const char *variant) {
+    vks_kernels_force(target.kernels, variant);
+    for (int i = 0; i < 2; i++) {
+        vkssm_dtype type = i ? F16 : F32;
+        compile_products(type);
+        compile_ssd(type, 1);
+        compile_ssd(type, 512);
+        compile_rest(type);
+    }
+}
+
+CHECK_CASE(every_variant_compiles) {
+    compile_all(NULL);
+    const char *name, *reason;
+    bool available;
+    for (uint32_t i = 0; vks_kernels_variant(target.kernels, i, &name, &available, &reason); i++)
+        if (available && !strstr(name, "_lanes")) compile_all(name); // those are for CPUs, with registers to waste
+    vks_kernels_force(target.kernels, NULL);
+}
+
+// The value behind "key=" in a text of statistics; -1 if it is not there.
+static long statistic(const char *text, const char *key) {
+    const char *at = strstr(text, key);
+    return at ? strtol(at + strlen(key), NULL, 10) : -1;
+}
+
+// Spilled registers go through memory: a kernel that spills has a tile that is too large for this family.
+CHECK_CASE(nothing_spills) {
+    const char *name;
+    const struct vks_pipeline *pipeline;
+    char text[2048];
+    for (uint32_t i = 0; vks_kernels_compiled(target.kernels, i, &name, &pipeline); i++) {
+        CHECK_EQ(vks_pipeline_statistics(device, pipeline, text, sizeof text), VKSSM_OK);
+        long vgprs = statistic(text, "VGPRs="), spilled = statistic(text, "Spilled_VGPRs=");
+        CHECK(vgprs > 0);
+        if (spilled != 0) CHECK_FAIL("%s: no spilled vector registers expected, %ld found (%ld in use)", name, spilled, vgprs);
+        if (getenv("VKSSM_TEST_VERBOSE")) printf("  %-20s %s\n", name, text);
+    }
+}
+
+int main(int argc, char **argv) {
+    if (!getenv("RADV_FORCE_FAMILY")) {
+        printf("skip: RADV_FORCE_FAMILY names no family to compile for\n");
+        return 77;
+    }
+    if (vks_device_create(&(vks_device_params){0}, &device) != VKSSM_OK) {
+        printf("skip: this RADV has no null device of family %s: %s\n", getenv("RADV_FORCE_FAMILY"), vkssm_last_error());
+        return 77;
+    }
+    if (vks_kernels_create(device, &target.kernels) != VKSSM_OK) return 1;
+    printf("%s, subgroups of %u\n", vks_device_caps(device)->name, vks_device_caps(device)->subgroup_size);
+    int status = check_main(argc, argv,
+                            (check_case[]){CHECK_RUN(every_variant_compiles), CHECK_RUN(nothing_spills), {0}});
+    vks_kernels_destroy(&target.kernels);
+    vks_device_destroy(&device);
+    return status;
+}
