@@ -105,3 +105,20 @@ vkssm_status vkssm_model_load(vkssm_device *device, const char *path, const vkss
     vks_free(folder);
     return status;
 }
+
+vkssm_status vks_model_synthetic(vkssm_device *device, const char *name, const char *config_text,
+                                 const vkssm_model_params *params, vkssm_model **out) {
+    *out = NULL;
+    vks_config *config = NULL;
+    const vks_arch *arch = NULL;
+    void *self = NULL;
+    vks_model_shape shape;
+    vkssm_status status;
+    VKS_TRY(vks_config_parse(name, config_text, strlen(config_text), vks_device_get_log(device), &config));
+    VKS_TRY_GOTO(find_arch(config, &arch), done);
+    VKS_TRY_GOTO(arch->parse_config(config, &self, &shape), done);
+    status = vks_model_create(device, name, params, arch, self, &shape, NULL, out); // takes over self
+done:
+    vks_config_destroy(&config);
+    return status;
+}

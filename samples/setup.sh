@@ -55,6 +55,9 @@ has_manifest() {
     done
     return 1
 }
+has_header() {
+    echo "#include <$1>" | cc -x c -fsyntax-only -
+}
 compiles_c() {
     echo '#include <stdio.h>' | cc -x c -fsyntax-only -
 }
@@ -74,6 +77,7 @@ list_missing() {
     need libjansson-dev pkg-config --exists jansson
     need libpcre2-dev pkg-config --exists libpcre2-8
     need libutf8proc-dev pkg-config --exists libutf8proc
+    need libshaderc-dev has_header shaderc/shaderc.h
     need spirv-tools command -v spirv-val
     if [ $tests = yes ]; then
         need g++ compiles_cpp

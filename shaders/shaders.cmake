@@ -132,6 +132,17 @@ if(shader_missing)
     endforeach()
 endif()
 
+# The text that user-defined scans are compiled with at run time, as numbers: with its params header, and as one file.
+set(custom_text "")
+foreach(part params/types.h params/scan_custom.h include/scan_custom.glsl)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${shader_source_dir}/${part}")
+    file(READ "${shader_source_dir}/${part}" part_text)
+    string(REGEX REPLACE "#include[^\n]*\n" "\n" part_text "${part_text}")
+    string(APPEND custom_text "${part_text}")
+endforeach()
+string(HEX "${custom_text}" custom_text)
+string(REGEX REPLACE "(..)" "0x\\1," custom_text "${custom_text}")
+
 # file(CONFIGURE) leaves an unchanged file alone, so that configuring again compiles nothing.
 set(vkssm_generated "Generated from shaders/variants.txt by shaders/shaders.cmake.")
 file(CONFIGURE OUTPUT "${vkssm_shader_dir}/vks_shaders.h" @ONLY CONTENT [[
@@ -156,6 +167,8 @@ enum {
 
 extern const vks_shader vks_shaders[]; // VKS_SHADER_COUNT of them, then one whose name is NULL
 
+extern const char vks_scan_custom_text[]; // GLSL behind a user's operator (shaders/include/scan_custom.glsl)
+
 #endif
 ]])
 file(CONFIGURE OUTPUT "${vkssm_shader_dir}/vks_shaders.c" @ONLY CONTENT [[
@@ -168,6 +181,8 @@ file(CONFIGURE OUTPUT "${vkssm_shader_dir}/vks_shaders.c" @ONLY CONTENT [[
 const vks_shader vks_shaders[] = {
 @shader_table@    {NULL, NULL, 0, 0, NULL},
 };
+
+const char vks_scan_custom_text[] = {@custom_text@0};
 ]])
 
 add_library(vkssm_shaders OBJECT "${vkssm_shader_dir}/vks_shaders.c" ${shader_outputs})

@@ -40,6 +40,11 @@ vkssm_status vks_bind_computed_matrix(vks_binder *binder, const char *name, floa
 vkssm_status vks_bind_computed_array(vks_binder *binder, const char *name, float *values, uint64_t n_parameter,
                                      uint32_t n_dim, const uint32_t *shape, vks_tensor *out);
 
+// Models without files, for measurements: a tensor whose data is NULL is made up. Its name then says what it is to look
+// like: "A_log", "dt_bias", "D" and "norm" have usual values of these, anything else is uniform in +-1/sqrt(columns).
+// The i-th of its values; the same each time.
+float vks_synthetic_value(const vkssm_named_tensor *source, uint64_t i);
+
 // ---- state ----------------------------------------------------------------------------------------------------------
 
 // The recurrent state of one slot: float32 arrays, numbered in the order of vks_state_add.
@@ -52,6 +57,7 @@ typedef struct vks_state_view {
     const vks_state_layout *layout;
     uint64_t address; // of the first slot seen
     uint32_t n_slot;  // slots seen
+    bool by_array;    // an array of all slots, without gaps, then the next array; else a slot with all arrays, then the next
 } vks_state_view;
 // Array `index`: [n_slot, shape...].
 vks_tensor vks_state_get(const vks_state_view *view, uint32_t index);

@@ -14,7 +14,8 @@ static bool is_float(vkssm_dtype dtype) {
 
 static uint64_t n_element(const vkssm_named_tensor *tensor) {
     uint64_t n = 1;
-    for (uint32_t i = 0; i < tensor->n_dim; i++) n *= tensor->shape[i]; // checked against the byte count by the reader
+    for (uint32_t i = 0; i < tensor->n_dim; i++)
+        n *= tensor->shape[i]; // checked against the byte count by the reader
     return n;
 }
 
@@ -59,7 +60,8 @@ vkssm_status vks_bind_array(vks_binder *binder, const vks_bind_part *parts, uint
                         VKS_COUNT(item.parts));
     *out = vks_tensor_dense(0, VKSSM_DTYPE_F32, n_dim, shape);
     uint64_t n = 1, n_given = 0;
-    for (uint32_t i = 0; i < n_dim; i++) n *= shape[i];
+    for (uint32_t i = 0; i < n_dim; i++)
+        n *= shape[i];
     for (uint32_t i = 0; i < n_part; i++) {
         item.parts[i] = parts[i];
         n_given += n_element(&parts[i].source);
@@ -116,8 +118,23 @@ vkssm_status vks_bind_computed_array(vks_binder *binder, const char *name, float
     return add_computed(binder, &item, values, n_parameter);
 }
 
+float vks_synthetic_value(const vkssm_named_tensor *source, uint64_t i) {
+    static const struct {
+        const char *name;
+        float low, high;
+    } known[] = {{"A_log", 0, 2}, {"dt_bias", -5, -3}, {"D", 1, 1}, {"norm", 1, 1}};
+    uint64_t hash = (i + 1) * 0x9e3779b97f4a7c15u; // splitmix64
+    hash = (hash ^ hash >> 30) * 0xbf58476d1ce4e5b9u;
+    hash = (hash ^ hash >> 27) * 0x94d049bb133111ebu;
+    float part = (float)(hash >> 40) * 0x1p-24f;
+    for (size_t k = 0; k < VKS_COUNT(known); k++)
+        if (strcmp(source->name, known[k].name) == 0) return known[k].low + (known[k].high - known[k].low) * part;
+    return (2 * part - 1) / sqrtf((float)(source->n_dim ? source->shape[source->n_dim - 1] : 1));
+}
+
 // Element i of a file's tensor; its data need not be aligned.
 static float read_element(const vkssm_named_tensor *tensor, uint64_t i) {
+    if (!tensor->data) return vks_synthetic_value(tensor, i);
     const uint8_t *data = tensor->data;
     uint16_t half;
     float value;
@@ -139,22 +156,45 @@ static void write_element(uint8_t *data, vkssm_dtype dtype, uint64_t i, float va
     memcpy(data + 2 * i, &half, 2);
 }
 
-static void fill_rows(const vks_binder_item *item, uint32_t first, uint32_t n_row, uint8_t *out) {
+// A made-up matrix takes its rows from one stretch of values, each from another place: making every value by itself
+// would take longer than bringing it to the device.
+enum { N_STRETCH = 1 << 16 };
+
+static vkssm_status make_stretch(const vks_binder *binder, const vks_binder_item *item, uint8_t **out) {
+    *out = NULL;
+    const vkssm_named_tensor *source = &item->parts[0].source;
+    if (source->data) return VKSSM_OK;
+    uint64_t n = N_STRETCH + (uint64_t)item->out->shape[1], begin = (uint64_t)(item - binder->items) * N_STRETCH;
+    uint8_t *stretch = vks_alloc((size_t)(n * vkssm_dtype_size(item->out->dtype)));
+    if (!stretch)
+        return vks_fail(binder->log, VKSSM_ERR_OOM_HOST, "%s: out of memory for made-up weights", binder->path);
+    for (uint64_t i = 0; i < n; i++)
+        write_element(stretch, item->out->dtype, i, vks_synthetic_value(source, begin + i));
+    *out = stretch;
+    return VKSSM_OK;
+}
+
+static void fill_rows(const vks_binder_item *item, const uint8_t *stretch, uint32_t first, uint32_t n_row,
+                      uint8_t *out) {
     const vks_tensor *tensor = item->out;
     const vkssm_named_tensor *source = &item->parts[0].source;
     uint64_t n_column = tensor->shape[1], stride = tensor->stride[0], size = vkssm_dtype_size(tensor->dtype);
     for (uint32_t r = 0; r < n_row; r++) {
         uint8_t *row = out + r * stride * size;
         uint64_t at = (uint64_t)(first + r) * n_column;
-        if (source->dtype == tensor->dtype)
+        if (stretch)
+            memcpy(row, stretch + (first + r) * UINT64_C(40503) % N_STRETCH * size, n_column * size);
+        else if (source->dtype == tensor->dtype)
             memcpy(row, (const uint8_t *)source->data + at * size, n_column * size);
         else
-            for (uint64_t i = 0; i < n_column; i++) write_element(row, tensor->dtype, i, read_element(source, at + i));
+            for (uint64_t i = 0; i < n_column; i++)
+                write_element(row, tensor->dtype, i, read_element(source, at + i));
         memset(row + n_column * size, 0, (stride - n_column) * size);
     }
 }
 
-static vkssm_status upload_matrix(const vks_binder_item *item, vks_upload *upload, const vks_buffer *buffer) {
+static vkssm_status upload_matrix(const vks_binder_item *item, const uint8_t *stretch, vks_upload *upload,
+                                  const vks_buffer *buffer) {
     uint64_t row_size = item->out->stride[0] * vkssm_dtype_size(item->out->dtype);
     uint64_t per_piece = vks_upload_max_size(upload) / row_size;
     if (per_piece == 0) // wider than any real model: 4 MiB a row
@@ -166,7 +206,7 @@ static vkssm_status upload_matrix(const vks_binder_item *item, vks_upload *uploa
         uint32_t n = (uint32_t)(n_row - first < per_piece ? n_row - first : per_piece);
         void *staging;
         VKS_TRY(vks_upload_map(upload, buffer, first * row_size, n * row_size, &staging));
-        fill_rows(item, (uint32_t)first, n, staging);
+        fill_rows(item, stretch, (uint32_t)first, n, staging);
     }
     return VKSSM_OK;
 }
@@ -177,7 +217,8 @@ static void fill_part(const vks_bind_part *part, float *out) {
     if (part->transform == VKS_TRANSFORM_TRANSPOSE) {
         uint64_t n_tap = source->shape[source->n_dim - 1], n_channel = n / n_tap;
         for (uint64_t c = 0; c < n_channel; c++)
-            for (uint64_t j = 0; j < n_tap; j++) out[j * n_channel + c] = read_element(source, c * n_tap + j);
+            for (uint64_t j = 0; j < n_tap; j++)
+                out[j * n_channel + c] = read_element(source, c * n_tap + j);
         return;
     }
     for (uint64_t i = 0; i < n; i++) {
@@ -188,8 +229,7 @@ static void fill_part(const vks_bind_part *part, float *out) {
 
 static vkssm_status upload_array(const vks_binder_item *item, vks_upload *upload, const vks_buffer *buffer) {
     float *values = vks_alloc((size_t)item->size);
-    if (!values)
-        return vks_fail(NULL, VKSSM_ERR_OOM_HOST, "tensor %s: out of memory", item->parts[0].source.name);
+    if (!values) return vks_fail(NULL, VKSSM_ERR_OOM_HOST, "tensor %s: out of memory", item->parts[0].source.name);
     uint64_t at = 0;
     for (uint32_t i = 0; i < item->n_part; i++) {
         fill_part(&item->parts[i], values + at);
@@ -200,19 +240,28 @@ static vkssm_status upload_array(const vks_binder_item *item, vks_upload *upload
     return status;
 }
 
-vkssm_status vks_binder_upload(vks_binder *binder, vks_device *device, vks_arena *arena, const vkssm_progress *progress) {
+vkssm_status vks_binder_upload(vks_binder *binder, vks_device *device, vks_arena *arena,
+                               const vkssm_progress *progress) {
     vks_upload *upload = NULL;
-    VKS_TRY(vks_upload_begin(device, binder->size, progress, &upload));
+    uint64_t total = 0; // without what alignment adds, so that progress ends at the total
+    for (size_t i = 0; i < binder->n_item; i++)
+        total += binder->items[i].size;
+    VKS_TRY(vks_upload_begin(device, total, progress, &upload));
     vkssm_status status;
     for (size_t i = 0; i < binder->n_item; i++) {
         vks_binder_item *item = &binder->items[i];
         vks_buffer buffer;
         VKS_TRY_GOTO(vks_arena_alloc(arena, item->size, item->parts[0].source.name, &buffer), fail);
         item->out->address = buffer.address;
-        if (item->is_matrix)
-            VKS_TRY_GOTO(upload_matrix(item, upload, &buffer), fail);
-        else
-            VKS_TRY_GOTO(upload_array(item, upload, &buffer), fail);
+        if (item->is_matrix) {
+            uint8_t *stretch;
+            VKS_TRY_GOTO(make_stretch(binder, item, &stretch), fail);
+            status = upload_matrix(item, stretch, upload, &buffer);
+            vks_free(stretch);
+        } else {
+            status = upload_array(item, upload, &buffer);
+        }
+        if (status != VKSSM_OK) goto fail;
     }
     return vks_upload_end(&upload);
 fail:

@@ -29,6 +29,10 @@ struct vkssm_model {
 vkssm_status vks_model_create(vkssm_device *device, const char *path, const vkssm_model_params *params, const vks_arch *arch,
                               void *self, const vks_model_shape *shape, const struct vks_weights *weights,
                               vkssm_model **out);
+// A model without files: weights are made up, of float16 (or params' type) and of sensible size. config: the text of a
+// config.json; name: for messages.
+vkssm_status vks_model_synthetic(vkssm_device *device, const char *name, const char *config,
+                                 const vkssm_model_params *params, vkssm_model **out);
 const vkssm_log *vks_device_get_log(const vkssm_device *device);
 
 #endif

@@ -46,7 +46,7 @@ vkssm_status vks_runner_record(vks_runner *runner, uint32_t n_sequence, uint32_t
                                bool reusable);
 // Submit what is recorded, and wait.
 vkssm_status vks_runner_submit(vks_runner *runner);
-// Zero the states of slots first ... first+n-1. What was recorded is lost.
+// Zero the states of slots first ... first+n-1 of the measured n_sequence. What was recorded is lost.
 vkssm_status vks_runner_reset(vks_runner *runner, uint32_t first, uint32_t n);
 
 // ---- tensors from outside (tensor_inputs.c) ----

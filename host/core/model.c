@@ -50,9 +50,9 @@ static void release(vkssm_model *model) {
     vks_free(model);
 }
 
-vkssm_status vks_model_create(vkssm_device *device, const char *path, const vkssm_model_params *params, const vks_arch *arch,
-                              void *self, const vks_model_shape *shape, const struct vks_weights *weights,
-                              vkssm_model **out) {
+vkssm_status vks_model_create(vkssm_device *device, const char *path, const vkssm_model_params *params,
+                              const vks_arch *arch, void *self, const vks_model_shape *shape,
+                              const struct vks_weights *weights, vkssm_model **out) {
     vkssm_model *model = vks_alloc_zero(1, sizeof *model);
     if (!model) {
         arch->destroy(self);
@@ -86,6 +86,14 @@ void vkssm_model_destroy(vkssm_model **model) {
     *model = NULL;
 }
 
+static uint32_t count_io(const vkssm_model *model, bool output) {
+    vks_io io;
+    uint32_t n = 0;
+    while (model->arch->get_io && model->arch->get_io(model->self, output, n, &io))
+        n++;
+    return n;
+}
+
 void vkssm_model_get_info(const vkssm_model *model, vkssm_model_info *out) {
     *out = (vkssm_model_info){
         .model_type = model->arch->model_type,
@@ -99,6 +107,8 @@ void vkssm_model_get_info(const vkssm_model *model, vkssm_model_info *out) {
         .eos = model->shape.eos,
         .weight_dtype = model->weight_dtype,
         .activation_dtype = model->activation_dtype,
+        .n_input = count_io(model, false),
+        .n_output = count_io(model, true),
     };
 }
 

@@ -7,7 +7,7 @@
 #include "host/base/alloc.h"
 #include "shaders/params/sample.h"
 
-enum { DEFAULT_PIECE = 512, CPU_PIECE = 256, MAX_PIECE = 1 << 16, MAX_SLOT = 4096 };
+enum { LARGEST_PIECE = 2048, SMALLEST_PIECE = 256, MAX_PIECE = 1 << 16, MAX_SLOT = 4096 };
 #define LOGIT_BYTES ((uint64_t)32 << 20) // of logits computed at once, unless a single row needs more
 
 const vkssm_log *vks_session_log(const vkssm_session *session) {
@@ -95,12 +95,7 @@ static vkssm_status check_params(const vkssm_model *model, const vkssm_session_p
     return VKSSM_OK;
 }
 
-vkssm_status vks_session_measure(const vkssm_model *model, const vkssm_session_params *params, vks_session_sizes *sizes) {
-    VKS_TRY(check_params(model, params));
-    *sizes = (vks_session_sizes){.n_slot = params->n_slot ? params->n_slot : 1, .piece_size = params->piece_size};
-    if (!sizes->piece_size) // small pieces keep a CPU's caches warm, large ones keep a GPU full
-        sizes->piece_size =
-            vks_device_caps(model->device->vk)->type == VKS_DEVICE_CPU ? CPU_PIECE : DEFAULT_PIECE;
+static vkssm_status measure(const vkssm_model *model, vks_session_sizes *sizes) {
     uint64_t row = (uint64_t)model->shape.n_vocab * sizeof(float), n_row = LOGIT_BYTES / row;
     if (n_row > sizes->piece_size) n_row = sizes->piece_size;
     if (n_row < sizes->n_slot) n_row = sizes->n_slot;
@@ -116,6 +111,20 @@ vkssm_status vks_session_measure(const vkssm_model *model, const vkssm_session_p
                               2 * sizes->control,          sizes->tokens,       sizes->readback, sizes->ring};
     for (size_t i = 0; i < VKS_COUNT(parts); i++) sizes->total += vks_align_up(parts[i], 256);
     return VKSSM_OK;
+}
+
+// Large pieces keep a GPU full, as long as their scratch takes no more than a small part of its memory; small ones keep a
+// CPU's caches warm.
+vkssm_status vks_session_measure(const vkssm_model *model, const vkssm_session_params *params, vks_session_sizes *sizes) {
+    VKS_TRY(check_params(model, params));
+    bool cpu = vks_device_caps(model->device->vk)->type == VKS_DEVICE_CPU;
+    uint64_t budget = vks_device_memory_budget(model->device->vk);
+    uint32_t piece = params->piece_size ? params->piece_size : cpu ? SMALLEST_PIECE : LARGEST_PIECE;
+    for (;; piece /= 2) {
+        *sizes = (vks_session_sizes){.n_slot = params->n_slot ? params->n_slot : 1, .piece_size = piece};
+        VKS_TRY(measure(model, sizes));
+        if (params->piece_size || piece <= SMALLEST_PIECE || sizes->scratch <= budget / 16) return VKSSM_OK;
+    }
 }
 
 vkssm_status vkssm_session_memory_size(const vkssm_model *model, const vkssm_session_params *params, uint64_t *size) {
@@ -178,10 +187,11 @@ static vkssm_status zero_states(vkssm_session *session) {
 }
 
 vkssm_status vkssm_session_create(vkssm_model *model, const vkssm_session_params *params, vkssm_session **out) {
+    if (!out) return vks_fail(NULL, VKSSM_ERR_ARG, "session: a place for the handle expected, NULL found");
+    *out = NULL;
     if (!model) return vks_fail(NULL, VKSSM_ERR_ARG, "session: a model expected, NULL found");
     vkssm_session_params defaults = {0};
     if (!params) params = &defaults;
-    *out = NULL;
     vkssm_session *session = vks_alloc_zero(1, sizeof *session);
     if (!session) return vks_fail(vks_device_get_log(model->device), VKSSM_ERR_OOM_HOST, "session: out of memory");
     session->model = model;

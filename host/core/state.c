@@ -22,10 +22,11 @@ vkssm_status vks_state_add(vks_state_layout *layout, uint32_t n_dim, const uint3
 vks_tensor vks_state_get(const vks_state_view *view, uint32_t index) {
     const vks_state_entry *entry = &view->layout->entries[index];
     uint32_t shape[4] = {view->n_slot};
-    for (uint32_t i = 0; i < entry->n_dim; i++) shape[i + 1] = entry->shape[i];
-    vks_tensor tensor =
-        vks_tensor_dense(view->address + entry->offset * sizeof(float), VKSSM_DTYPE_F32, entry->n_dim + 1, shape);
-    tensor.stride[0] = view->layout->n_float;
+    for (uint32_t i = 0; i < entry->n_dim; i++)
+        shape[i + 1] = entry->shape[i];
+    uint64_t offset = entry->offset * sizeof(float) * (view->by_array ? view->n_slot : 1);
+    vks_tensor tensor = vks_tensor_dense(view->address + offset, VKSSM_DTYPE_F32, entry->n_dim + 1, shape);
+    if (!view->by_array) tensor.stride[0] = view->layout->n_float;
     return tensor;
 }
 

@@ -8,7 +8,7 @@
 #include "host/base/alloc.h"
 
 // Time steps of a piece. Large ones fill a GPU, small ones keep a CPU's caches warm; both end long before a watchdog.
-enum { DEFAULT_PIECE = 1 << 15, CPU_PIECE = 1 << 11 };
+enum { DEFAULT_PIECE = 1 << 15, CPU_PIECE = 1 << 11, MAX_PIECE = 1 << 20 };
 #define PIECE_MEMORY ((uint64_t)512 << 20) // bytes that a piece may take, if it can be made smaller
 
 // ---- a set of tensors -----------------------------------------------------------------------------------------------
@@ -97,6 +97,7 @@ static vkssm_status create_results(run *u) {
 static vkssm_status choose_piece(run *u, vkssm_model *model) {
     bool cpu = vks_device_caps(model->device->vk)->type == VKS_DEVICE_CPU, whole = model->shape.needs_whole;
     uint64_t limit = u->params->piece_size ? u->params->piece_size : cpu ? CPU_PIECE : DEFAULT_PIECE;
+    if (limit > MAX_PIECE) limit = MAX_PIECE;
     if (whole && u->n_time > UINT32_MAX / 2)
         return vks_fail(vks_device_get_log(model->device), VKSSM_ERR_UNSUPPORTED,
                         "run: sequences below 2^31 steps expected, as this model sees later steps, %llu found",

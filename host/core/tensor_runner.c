@@ -5,7 +5,9 @@
 #include "host/base/alloc.h"
 
 enum { ROW_ALIGNMENT = 8, PART_ALIGNMENT = 256 };
-static const uint64_t made_up = 256; // any address that is not 0, for dry runs
+// Addresses for dry runs: not 0, and far apart, as operators look for overlaps.
+static const uint64_t dry_input = 1ull << 52, dry_output = 2ull << 52, dry_state = 3ull << 52, dry_scratch = 4ull << 52,
+                      dry_size = 1ull << 52;
 
 vkssm_status vks_check_tensor_model(const vkssm_model *model, const char *what) {
     if (model->arch->record_piece) return VKSSM_OK;
@@ -72,7 +74,7 @@ static vks_tensor port_tensor(const vks_port *port, uint64_t address, uint32_t n
 static vkssm_status record_piece(vks_runner *r, vks_plan *plan, uint32_t n_sequence, uint32_t n_time, bool last) {
     const vkssm_model *model = r->model;
     bool dry = !plan->target.recorder;
-    uint64_t input = dry ? made_up : r->input.address, output = dry ? made_up : r->output.address;
+    uint64_t input = dry ? dry_input : r->input.address, output = dry ? dry_output : r->output.address;
     for (uint32_t i = 0; i < r->n_input; i++)
         r->tensors[i] = port_tensor(&r->inputs[i], input, n_sequence, n_time);
     for (uint32_t i = 0; i < r->n_output; i++) {
@@ -87,7 +89,10 @@ static vkssm_status record_piece(vks_runner *r, vks_plan *plan, uint32_t n_seque
         .last = last,
         .inputs = r->tensors,
         .outputs = r->tensors + r->n_input,
-        .state = {.layout = &model->state, .address = dry ? made_up : r->state.address, .n_slot = n_sequence},
+        .state = {.layout = &model->state,
+                  .address = dry ? dry_state : r->state.address,
+                  .n_slot = n_sequence,
+                  .by_array = true},
     };
     return model->arch->record_piece(model->self, plan, &piece);
 }
@@ -107,7 +112,7 @@ vkssm_status vks_runner_measure(vkssm_model *model, uint32_t n_sequence, uint32_
     r->input_size = place_ports(r->inputs, r->n_input, n_sequence, n_time);
     r->output_size = place_ports(r->outputs, r->n_output, n_sequence, n_time);
     r->state_size = n_sequence * model->state.n_float * sizeof(float);
-    vks_plan plan = make_plan(r, NULL, made_up, UINT64_MAX / 2);
+    vks_plan plan = make_plan(r, NULL, dry_scratch, dry_size);
     VKS_TRY(record_piece(r, &plan, n_sequence, n_time, true));
     r->scratch_size = plan.peak;
     r->total_size = 2 * (r->input_size + r->output_size) + r->scratch_size + r->state_size;
@@ -185,10 +190,14 @@ vkssm_status vks_runner_submit(vks_runner *r) {
 }
 
 vkssm_status vks_runner_reset(vks_runner *r, uint32_t first, uint32_t n) {
-    uint64_t slot_size = r->model->state.n_float * sizeof(float);
-    if (!slot_size) return VKSSM_OK;
+    const vks_state_layout *layout = &r->model->state;
+    vks_state_view view = {.layout = layout, .n_slot = r->n_sequence, .by_array = true};
     VKS_TRY(vks_recorder_begin(r->recorder, false));
-    vks_record_fill(r->recorder, &r->state, first * slot_size, n * slot_size, 0);
+    for (uint32_t i = 0; i < layout->n_entry; i++) {
+        vks_tensor array = vks_state_get(&view, i); // addresses count from the buffer's begin
+        uint64_t size = array.stride[0] * sizeof(float);
+        vks_record_fill(r->recorder, &r->state, array.address + first * size, n * size, 0);
+    }
     VKS_TRY(vks_recorder_end(r->recorder));
     return vks_runner_submit(r);
 }

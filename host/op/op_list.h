@@ -10,4 +10,5 @@
     X(layer_norm, "layer norm over rows, or an affine map of channels")                                                     \
     X(activation, "skip, GELU, sigmoid gate, residual sum")                                                                 \
     X(pool_mean, "running mean over time")                                                                                  \
-    X(log_softmax, "logarithm of softmax over rows")
+    X(log_softmax, "logarithm of softmax over rows")                                                                        \
+    X(scan, "first-order recurrence over time, real or complex, with resets and packed sequences")

@@ -126,10 +126,32 @@ typedef struct vks_log_softmax {
 } vks_log_softmax;
 vkssm_status vks_op_log_softmax(const vks_op_target *target, const vks_log_softmax *op);
 
-typedef struct vks_diagonal_scan {
-    vks_tensor a, b, state, x;
-    bool reverse;
-} vks_diagonal_scan;
-vkssm_status vks_op_diagonal_scan(const vks_op_target *target, const vks_diagonal_scan *op);
+// First-order recurrence over time, h[t] = a[t] h[t-1] + b[t] for every channel (as a parallel scan: Blelloch 1990, section
+// 1.4). Real, or complex as pairs (re, im): then every shape with D has a last dimension of 2 behind it. Arithmetic in
+// float32. How time is split changes roundings only, as long as products of a over a stretch of time are finite.
+// Infinities and NaN spread as in IEEE arithmetic; where exactly a NaN stands instead of an infinity depends on the split.
+typedef struct vks_scan_tuning { // all 0: chosen for shape and device
+    uint32_t n_lane;  // lanes that follow each other in time within a workgroup: a power of two; 1: no exchange of lanes
+    uint32_t n_side;  // lanes side by side, each a complex or two real channels: a power of two
+    uint32_t n_step;  // steps that a lane takes at a time: 4, 8 or 16
+    uint32_t segment; // steps of a segment: a multiple by a power of two of n_lane n_step; UINT32_MAX: one segment
+    uint32_t prefetch; // 1: load ahead, 2: do not
+    bool permute;     // let workgroups take each other's places (tests)
+} vks_scan_tuning;
+typedef struct vks_scan {
+    vks_tensor a;       // like b (of any float type); or constant in time: [D] or [B, D]
+    vks_tensor b;       // [B, T, D] or, time-contiguous, [B, D, T]; F32, F16 or BF16
+    vks_tensor h;       // like b (of any float type); may be b itself
+    vks_tensor initial; // [B, D] F32 or none: zeros. The state before the first step (in reverse: before t = T-1)
+    vks_tensor last;    // [B, D] F32 or none. The state after the last step; may be initial, unless packed
+    vks_tensor resets;  // [B, T] I32 or none: where not 0 the state is dropped before the step, even if it is NaN: h = b
+    vks_tensor offsets; // [n+1] I32 or none. Then B is 1, initial and last are [n, D], and sequence s takes the times
+                        // offsets[s] ... offsets[s+1]-1; from 0 to T, never backwards; equal offsets: an empty sequence
+    vks_tensor scratch; // [n] F32 on 8 bytes, n at least vks_scan_scratch_size
+    bool is_complex, time_contiguous, reverse;
+    vks_scan_tuning tuning;
+} vks_scan;
+uint64_t vks_scan_scratch_size(const vks_kernels *kernels, const vks_scan *op); // floats; needs no scratch; 0: unused
+vkssm_status vks_op_scan(const vks_op_target *target, const vks_scan *op);
 
 #endif

@@ -5,7 +5,8 @@
 #include "host/core/arch.h"
 #include "models/io/weights.h"
 
-// Where tensors come from and go to while an architecture binds. `prefix` is put in front of every name.
+// Where tensors come from and go to while an architecture binds. `prefix` is put in front of every name. Without weights
+// (NULL) every tensor that is looked for is made up, and vks_bind_has finds none.
 typedef struct vks_bind {
     const struct vks_weights *weights;
     vks_binder *binder;

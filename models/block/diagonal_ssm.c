@@ -8,10 +8,10 @@
 // ---- parameters to a discrete system --------------------------------------------------------------------------------
 
 // What is uploaded, and the parameters of the file that it stands for. All arrays are from vks_alloc.
-typedef struct system {
+typedef struct discrete {
     float *a, *b, *c; // as in vks_diagonal_ssm
     uint64_t n_parameter_a, n_parameter_b, n_parameter_c;
-} system;
+} discrete;
 
 // A parameter as float32 values; NULL until found.
 typedef struct parameter {
@@ -33,7 +33,7 @@ static vkssm_status find_parameters(const vks_bind *bind, parameter *parameters,
     return VKSSM_OK;
 }
 
-static vkssm_status create_system(const vks_bind *bind, const vks_diagonal_config *config, system *s) {
+static vkssm_status create_discrete(const vks_bind *bind, const vks_diagonal_config *config, discrete *s) {
     size_t p = config->n_state, h = config->n_channel, n_direction = config->bidirectional ? 2 : 1;
     s->a = vks_alloc_zero(2 * p, sizeof *s->a);
     s->b = vks_alloc_zero(2 * p * h, sizeof *s->b);
@@ -78,25 +78,25 @@ static void discretise(complex_pair lambda, double dt, bool bilinear, complex_pa
                                      : divide((complex_pair){growth.re * dt, growth.im * dt}, z);
 }
 
-static void set_a(system *s, size_t p, complex_pair a) {
+static void set_a(discrete *s, size_t p, complex_pair a) {
     s->a[2 * p] = (float)a.re;
     s->a[2 * p + 1] = (float)a.im;
 }
 
-static void set_b(system *s, size_t n_channel, size_t p, size_t h, complex_pair b) {
+static void set_b(discrete *s, size_t n_channel, size_t p, size_t h, complex_pair b) {
     s->b[2 * p * n_channel + h] = (float)b.re;
     s->b[(2 * p + 1) * n_channel + h] = (float)b.im;
 }
 
 // y = scale Re(c x) = scale (c.re x.re - c.im x.im). n_column: states of all directions.
-static void set_c(system *s, size_t n_column, size_t h, size_t p, complex_pair c, double scale) {
+static void set_c(discrete *s, size_t n_column, size_t h, size_t p, complex_pair c, double scale) {
     s->c[2 * (h * n_column + p)] = (float)(scale * c.re);
     s->c[2 * (h * n_column + p) + 1] = (float)(-scale * c.im);
 }
 
 // ---- S5 -------------------------------------------------------------------------------------------------------------
 
-static void discretise_s5(const vks_diagonal_config *config, const parameter *q, system *s) {
+static void discretise_s5(const vks_diagonal_config *config, const parameter *q, discrete *s) {
     size_t n_state = config->n_state, n_channel = config->n_channel;
     for (size_t p = 0; p < n_state; p++) {
         complex_pair lambda = {q[0].values[p], q[1].values[p]}, a, factor;
@@ -111,7 +111,8 @@ static void discretise_s5(const vks_diagonal_config *config, const parameter *q,
 }
 
 // C of `n_state` states from column `first` on.
-static void output_s5(const vks_diagonal_config *config, const parameter *q, size_t first, size_t n_column, system *s) {
+static void output_s5(const vks_diagonal_config *config, const parameter *q, size_t first, size_t n_column,
+                      discrete *s) {
     size_t n_state = q->shape[1];
     for (size_t h = 0; h < config->n_channel; h++)
         for (size_t p = 0; p < n_state; p++) {
@@ -120,7 +121,7 @@ static void output_s5(const vks_diagonal_config *config, const parameter *q, siz
         }
 }
 
-static vkssm_status build_s5(const vks_bind *bind, const vks_diagonal_config *config, system *s) {
+static vkssm_status build_s5(const vks_bind *bind, const vks_diagonal_config *config, discrete *s) {
     uint64_t n_state = config->n_state, n_channel = config->n_channel;
     parameter q[] = {
         {"Lambda_re", 1, {n_state}, NULL},       {"Lambda_im", 1, {n_state}, NULL},
@@ -138,7 +139,7 @@ static vkssm_status build_s5(const vks_bind *bind, const vks_diagonal_config *co
     }
     vkssm_status status;
     VKS_TRY_GOTO(find_parameters(bind, q, n), done);
-    VKS_TRY_GOTO(create_system(bind, config, s), done);
+    VKS_TRY_GOTO(create_discrete(bind, config, s), done);
     discretise_s5(config, q, s);
     output_s5(config, &q[4], 0, n_column, s);
     if (n > 5) output_s5(config, &q[5], n_state, n_column, s);
@@ -152,7 +153,7 @@ done:
 
 // ---- LRU ------------------------------------------------------------------------------------------------------------
 
-static vkssm_status build_lru(const vks_bind *bind, const vks_diagonal_config *config, system *s) {
+static vkssm_status build_lru(const vks_bind *bind, const vks_diagonal_config *config, discrete *s) {
     uint64_t n_state = config->n_state, n_channel = config->n_channel;
     parameter q[] = {
         {"nu_log", 1, {n_state}, NULL},          {"theta_log", 1, {n_state}, NULL},
@@ -162,7 +163,7 @@ static vkssm_status build_lru(const vks_bind *bind, const vks_diagonal_config *c
     };
     vkssm_status status;
     VKS_TRY_GOTO(find_parameters(bind, q, VKS_COUNT(q)), done);
-    VKS_TRY_GOTO(create_system(bind, config, s), done);
+    VKS_TRY_GOTO(create_discrete(bind, config, s), done);
     for (size_t p = 0; p < n_state; p++) {
         double size = exp(-exp(q[0].values[p])), phase = exp(q[1].values[p]), gamma = exp(q[2].values[p]);
         set_a(s, p, (complex_pair){size * cos(phase), size * sin(phase)});
@@ -182,7 +183,7 @@ done:
 // ---- S4D ------------------------------------------------------------------------------------------------------------
 
 // B is 1, states belong to one channel each and stand for conjugate pairs.
-static vkssm_status build_s4d(const vks_bind *bind, const vks_diagonal_config *config, system *s) {
+static vkssm_status build_s4d(const vks_bind *bind, const vks_diagonal_config *config, discrete *s) {
     uint64_t n_state = config->n_state, n_channel = config->n_channel, n_own = n_state / n_channel;
     parameter q[] = {
         {"kernel.log_dt", 1, {n_channel}, NULL},
@@ -192,7 +193,7 @@ static vkssm_status build_s4d(const vks_bind *bind, const vks_diagonal_config *c
     };
     vkssm_status status;
     VKS_TRY_GOTO(find_parameters(bind, q, VKS_COUNT(q)), done);
-    VKS_TRY_GOTO(create_system(bind, config, s), done);
+    VKS_TRY_GOTO(create_discrete(bind, config, s), done);
     for (size_t p = 0; p < n_state; p++) {
         size_t h = p / n_own;
         complex_pair lambda = {-exp(q[1].values[p]), q[2].values[p]}, a, factor;
@@ -212,7 +213,7 @@ done:
 
 vkssm_status vks_diagonal_bind(const vks_bind *bind, const vks_diagonal_config *config, vks_diagonal_ssm *ssm) {
     uint32_t p = config->n_state, h = config->n_channel;
-    system s = {0};
+    discrete s = {0};
     vkssm_status status;
     switch (config->kind) {
     case VKS_DIAGONAL_S5:
@@ -267,8 +268,12 @@ static vks_tensor states(vks_tensor rows, const vks_diagonal_call *call, uint32_
 
 static vkssm_status record_recurrence(vks_plan *plan, vks_tensor a, vks_tensor b, vks_tensor state, bool reverse,
                                       vks_tensor x) {
-    return vks_op_diagonal_scan(&plan->target,
-                                &(vks_diagonal_scan){.a = a, .b = b, .state = state, .reverse = reverse, .x = x});
+    uint64_t mark = vks_plan_mark(plan);
+    vks_scan scan = {.a = a, .b = b, .h = x, .initial = state, .last = state, .is_complex = true, .reverse = reverse};
+    VKS_TRY(vks_plan_floats(plan, vks_scan_scratch_size(plan->target.kernels, &scan), &scan.scratch));
+    VKS_TRY(vks_op_scan(&plan->target, &scan));
+    vks_plan_release(plan, mark);
+    return VKSSM_OK;
 }
 
 vkssm_status vks_diagonal_record(const vks_diagonal_config *config, const vks_diagonal_ssm *ssm, vks_plan *plan,

@@ -37,7 +37,7 @@ void vks_weights_destroy(vks_weights **weights) {
 }
 
 bool vks_weights_find(const vks_weights *weights, const char *name, vkssm_named_tensor *out) {
-    return vkssm_tensor_file_find(weights->file, name, out);
+    return weights && vkssm_tensor_file_find(weights->file, name, out);
 }
 
 uint32_t vks_weights_n_tensor(const vks_weights *weights) {
@@ -49,5 +49,5 @@ void vks_weights_get(const vks_weights *weights, uint32_t index, vkssm_named_ten
 }
 
 const char *vks_weights_path(const vks_weights *weights) {
-    return weights->path;
+    return weights ? weights->path : "made-up weights";
 }

@@ -10,6 +10,7 @@ typedef struct vks_weights vks_weights;
 vkssm_status vks_weights_open(const char *path, const vkssm_log *log, vks_weights **out);
 void vks_weights_destroy(vks_weights **weights);
 
+// NULL stands for no weights, in the functions below that find or name something.
 // The tensor called `name`; false if there is none. Data stay valid until vks_weights_destroy.
 bool vks_weights_find(const vks_weights *weights, const char *name, vkssm_named_tensor *out);
 uint32_t vks_weights_n_tensor(const vks_weights *weights);

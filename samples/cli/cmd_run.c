@@ -79,9 +79,8 @@ typedef struct samples {
 static int find_input(cli_run *run, const run_options *options, const run_files *files, samples *out) {
     vkssm_tensor_info info;
     if (vkssm_model_get_input(run->model, 0, &info)) return cli_library_failed(NULL);
-    if (!vkssm_model_get_input(run->model, 1, &info))
-        return cli_fail("--stream: a model with one input expected, found one with more");
-    vkssm_model_get_input(run->model, 0, &info);
+    if (run->model_info.n_input != 1)
+        return cli_fail("--stream: a model with one input expected, %u found", (unsigned)run->model_info.n_input);
     for (uint32_t i = 0; i < files->n_input; i++)
         if (strcmp(files->inputs[i].name, info.name) == 0) out->whole = files->inputs[i];
     if (!out->whole.name) return cli_fail("%s: tensor %s expected, none found", options->in, info.name);
@@ -112,15 +111,12 @@ static void take_samples(samples *s, uint64_t t) {
 // Places for the outputs: [n, T, ...] for what every step gives, [n, ...] for what the last one gives.
 static int create_outputs(cli_run *run, const run_options *options, const samples *s, run_files *files) {
     vkssm_tensor_info info;
-    for (uint32_t i = 0; !vkssm_model_get_output(run->model, i, &info); i++)
-        files->n_output += !info.layer || options->layers;
-    files->outputs = calloc(files->n_output, sizeof *files->outputs);
+    files->outputs = calloc(run->model_info.n_output, sizeof *files->outputs);
     if (!files->outputs) return cli_fail("%s: out of host memory", options->out);
-    uint32_t k = 0;
-    for (uint32_t i = 0; k < files->n_output; i++) {
-        vkssm_model_get_output(run->model, i, &info);
+    for (uint32_t i = 0; i < run->model_info.n_output; i++) {
+        if (vkssm_model_get_output(run->model, i, &info)) return cli_library_failed(NULL);
         if (info.layer && !options->layers) continue;
-        vkssm_named_tensor *tensor = &files->outputs[k++];
+        vkssm_named_tensor *tensor = &files->outputs[files->n_output++];
         *tensor =
             (vkssm_named_tensor){.dtype = VKSSM_DTYPE_F32, .n_dim = info.per_step ? 2 : 1, .shape = {s->n, s->n_time}};
         tensor->size = sizeof(float) * s->n * (info.per_step ? s->n_time : 1);

@@ -87,7 +87,7 @@ vec2 row_power;            // and of a row
 
 shared vec2 scan_a[2 * WG_SIZE], scan_b[2 * WG_SIZE];
 shared bool scan_cut[2 * WG_SIZE];
-uint scan_half; // of the shared arrays that is written next: alternating, so that one barrier a step is enough
+uint scan_half = 0; // of the shared arrays that is written next: alternating, so that one barrier a step is enough
 
 void put(uint i, Run run) {
     uint at = scan_half * WG_SIZE + i;

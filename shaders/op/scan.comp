@@ -165,10 +165,10 @@ void store_last(uint p0) {
         if (!PACKED && p + 1 == n_step()) store_state(params.last, batch, b_tile[s]);
     }
 }
-// An empty sequence has no last step.
-void store_empty(uint lane) {
+// An empty sequence has no last step. The segments share the work.
+void store_empty(uint segment, uint lane) {
     if (is_null(params.last)) return;
-    for (uint s = lane; s < params.n_sequence; s += LANES)
+    for (uint s = segment * LANES + lane; s < params.n_sequence; s += params.n_segment * LANES)
         if (sequence_begin(s) == sequence_begin(s + 1))
             store_state(params.last, sequence_row(s), load_state(params.initial, sequence_row(s)));
 }
@@ -229,7 +229,7 @@ void main() {
         store_total(params.n_segment - 1, whole);
         if (!A_STEP) store_powers(a_constant);
     }
-    if (PACKED && !REDUCE && segment == 0 && !idle) store_empty(lane);
+    if (PACKED && !REDUCE && !idle) store_empty(segment, lane);
     if (LANES > 1 && !A_STEP) find_powers(a_constant, findLSB(STEPS), i);
 
     for (uint tile = begin; tile < end; tile += tile_size, p0 += tile_size) {

@@ -18,7 +18,7 @@ VKSSM, ZOO = (os.path.abspath(path) for path in sys.argv[1:3])
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 STORIES = os.path.join(ZOO, "stories-mamba2")
 GOLDEN = os.path.join(STORIES, "golden.safetensors")
-COMMANDS = ("info", "generate", "eval", "logits")
+COMMANDS = ("info", "generate", "eval", "logits", "run")  # those with options in common; bench has cases of its own
 FEATURES = (
     "subgroup_arithmetic subgroup_shuffle shader_f16 storage_16 shader_int8 storage_8 shader_int64 integer_dot "
     "bfloat16 cooperative_matrix cooperative_matrix_2 pipeline_statistics memory_budget timestamps"
@@ -658,6 +658,109 @@ def validation_layers():
         return "the Vulkan validation layers are not installed"
     result.passed()
     return None
+
+
+# ---- bench -----------------------------------------------------------------------------------------------------------
+
+
+@case
+def bench_list():
+    result = run("bench", "--list").passed()
+    names = [line.split()[0] for line in result.out.decode().splitlines()]
+    equal("names that stand twice", len(names) - len(set(names)), 0)
+    for name in (
+        "scan/real/b8d1536t2048/f32",
+        "scan/complex-lti/b8t16384p256/c64",
+        "ssd/b1t2048h80p64g1n128/f32",
+        "ssd_step/b1h80p64n128/f32",
+        "gemm/m2048k2560n10576/f16",
+        "gemv/k2560n10576/f16",
+        "sample/v50288/top_p",
+        "model/mamba2-2.7b/prefill/t2048/f16",
+        "model/mamba2-2.7b/decode/b1/f16",
+    ):
+        result.expect(name in names, name)
+
+    def listed(*options):
+        return run("bench", "--list", *options).passed().out.decode().splitlines()
+
+    equal("operators and models", len(listed("--ops", "*")) + len(listed("--models", "*")), len(names))
+    equal("both patterns", len(listed("--ops", "*", "--models", "*")), len(names))
+    equal("one name", [line.split()[0] for line in listed("--ops", "ssd_step/b?h80*")], ["ssd_step/b1h80p64n128/f32"])
+
+
+@case
+def bench_patterns_that_fit_nothing():
+    for options in (["--ops", "warp/*"], ["--models", "warp/*"], ["--ops", ""], ["--ops", "model/*"], ["--ops", "ssd"]):
+        run("bench", *options).failed(options[0], f'"{options[1]}"')
+        run("bench", *options, "--list").failed(options[0], f'"{options[1]}"')
+    run("bench", "--ops", "*", "--models", "warp/*").failed("--models")
+
+
+@case
+def bench_wrong_options():
+    for value in ("0", "-1", "nan", "inf", "3601", "", "x"):
+        wrong_usage("bench", "--seconds", value, parts=["--seconds", f'"{value}"'])
+    wrong_usage("bench", "--frobnicate", parts=["--frobnicate"])
+    wrong_usage("bench", "word", parts=["word"])
+    wrong_usage("bench", "--ops", parts=["--ops"])
+    wrong_usage("bench", "--precision", "f64", parts=["--precision", "f64"])
+
+
+def finite_numbers(value):
+    """How many numbers there are in a value of JSON, all of them finite and not negative."""
+    if isinstance(value, dict):
+        return sum(map(finite_numbers, value.values()))
+    if isinstance(value, list):
+        return sum(map(finite_numbers, value))
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return 0
+    if not (math.isfinite(value) and value >= 0):
+        raise AssertionError(f"bench --json: expected finite numbers that are not negative, found {value}")
+    return 1
+
+
+@device_case
+def bench_as_json():
+    """No time is judged: only that there are some, and that rates follow from them."""
+    selected = json.loads(run("info", "--json").passed().out)["selected"]
+    patterns = {"scan/complex-lti/b1t1024*": "c64", "gemm/m256*": "f32", "rms_norm/t1d*": "f32", "sample/*/greedy": "f32"}
+    for pattern in patterns:
+        result = run("bench", "--ops", pattern, "--seconds", "0.01", "--json").passed()
+        report = json.loads(result.out)
+        result.expect(result.out.count(b"\n") == 1, "one line")
+        result.expect(finite_numbers(report) >= 15, "at least 15 numbers")
+        equal("device", (report["device"], report["driver"]), (selected["name"], selected["driver"]))
+        equal("features", set(report["features"]), set(selected["features"]))
+        variants = {variant["name"] for variant in selected["variants"] if variant["available"]}
+        equal("variants that the device does not have", set(report["variants"]) - variants, set())
+        result.expect(report["variants"] and report["runs"] >= report["samples"] >= 1, "variants and runs")
+        result.expect(0 < report["min_ns"] <= report["median_ns"], "times in order")
+        result.expect(report["clock"] == report["limits"]["clock"], "one clock")
+        # Printed with nine digits.
+        rate = report["bytes"] / report["median_ns"]
+        result.expect(abs(report["gb_per_s"] - rate) <= 1e-6 * rate, f"{rate} GB/s")
+    # y [256, 512] = x [256, 512] w [512, 512]
+    report = json.loads(run("bench", "--ops", "gemm/m256k512n512/f32", "--seconds", "0.01", "--json").passed().out)
+    equal("bytes and flop", (report["bytes"], report["flop"]), (4 * 512 * (256 + 512 + 256), 2 * 256 * 512 * 512))
+    equal("dtype and shape", (report["dtype"], report["shape"]), ("f32", "m256k512n512"))
+
+
+@device_case
+def bench_for_people():
+    result = run("bench", "--ops", "ssd/b1t128h8*", "--seconds", "0.01").passed()
+    lines = result.out.decode().splitlines()
+    result.expect(lines[0].startswith("device ") and lines[1].startswith("limits "), "device and limits first")
+    result.expect(lines[-1].startswith("ssd/b1t128h8p64g1n128/f32 "), "the case last")
+    result.expect(result.err == b"", "no progress on a stderr that is no terminal")
+
+
+@device_case
+def bench_on_the_host_clock():
+    options = ["--ops", "rms_norm/t1d2560/f32", "--seconds", "0.01", "--json", "--mask", "timestamps"]
+    report = json.loads(run("bench", *options).passed().out)
+    equal("clocks", (report["clock"], report["limits"]["clock"]), ("host", "host"))
+    finite_numbers(report)
 
 
 # ---- run -------------------------------------------------------------------------------------------------------------

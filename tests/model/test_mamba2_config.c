@@ -6,8 +6,9 @@
 #include "harness/tiny_mamba2.h"
 
 // Of the largest logit. Everything is float32: sums of 32 to 64 products, two layers, and a recurrence whose errors
-// decay, give a few hundred roundings of 6e-8 that add up at random; about 2e-6 is seen.
-#define FLOAT32_GAP 2e-5
+// decay: 3e-6 is seen. Where the gated norm is by groups of 8 channels, a group of small values magnifies its
+// errors: 1.3e-5. The rest is room for GPUs whose exp and division are less exact.
+#define FLOAT32_GAP 1e-4
 enum { N_TOKEN = 70 }; // more than a chunk of 64
 
 static double worst;

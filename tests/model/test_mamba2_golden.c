@@ -47,7 +47,7 @@ typedef struct golden {
 
 static golden golden_open(const char *name, int index) {
     golden g = {0};
-    char file[64], key[16];
+    char file[64], key[32];
     size_t n_logit;
     snprintf(file, sizeof file, "%s/golden.safetensors", name);
     snprintf(key, sizeof key, "in%d", index);

@@ -54,15 +54,19 @@ CHECK_CASE(exact_logits) {
         float *wanted = golden(EXACT, i, "logits", VKSSM_DTYPE_F32, &n_logit);
         CHECK_EQ(n_logit, n * 4096);
         CHECK_OK(vkssm_session_reset(run.session, 0));
-        float *by_prefill = model_prefill(&run, 0, tokens, n);
-        CHECK_OK(vkssm_session_reset(run.session, 0));
-        float *by_step = model_steps(&run, 0, tokens, n);
-        double gap = model_gap(by_prefill, wanted, n_logit), gap_step = model_gap(by_step, wanted, n_logit);
-        printf("  prompt %d: prefill %.2g, steps %.2g of the largest logit\n", i, gap, gap_step);
+        float *found = model_prefill(&run, 0, tokens, n);
+        double gap = model_gap(found, wanted, n_logit);
+        printf("  prompt %d: %.2g of the largest logit\n", i, gap);
         CHECK_AT_MOST(gap, FLOAT32_GAP);
-        CHECK_AT_MOST(gap_step, FLOAT32_GAP);
-        free(by_step);
-        free(by_prefill);
+        free(found);
+        if (i == 3) { // and one by one; once will do, the greedy tokens come from steps too
+            CHECK_OK(vkssm_session_reset(run.session, 0));
+            found = model_steps(&run, 0, tokens, n);
+            gap = model_gap(found, wanted, n_logit);
+            printf("  prompt %d by steps: %.2g of the largest logit\n", i, gap);
+            CHECK_AT_MOST(gap, FLOAT32_GAP);
+            free(found);
+        }
         free(wanted);
         free(tokens);
     }
@@ -191,19 +195,20 @@ static void check_loss(vkssm_dtype activations, int n_window, double tolerance) 
     model_close(&run);
 }
 
-// Errors of 1e-6 of the largest logit, 2e-5, are the most that a token's loss can be off by twice over.
+// The logits are within 1e-6 of the largest, which is about 20, and a loss is off by at most twice the error of its
+// logits: 4e-5 if no token's error cancelled another's. Twice that, and more, for GPUs.
 CHECK_CASE(loss_f32) {
-    check_loss(VKSSM_DTYPE_F32, 8, 5e-5);
+    check_loss(VKSSM_DTYPE_F32, 8, 1e-4);
 }
 
-// Roundings of 2^-11 at random signs change single logits by some 1e-2 and average out over 1,024 tokens.
+// Roundings of 2^-11 at random signs change single logits by some 1e-2 and average out over 512 tokens.
 CHECK_CASE(loss_f16) {
-    check_loss(VKSSM_DTYPE_F16, 2, 3e-3);
+    check_loss(VKSSM_DTYPE_F16, 1, 3e-3);
 }
 
 // Eight times as coarse. The loss then grows with the square of the error of the logits: 0.01 leaves room.
 CHECK_CASE(loss_bf16) {
-    check_loss(VKSSM_DTYPE_BF16, 2, 1e-2);
+    check_loss(VKSSM_DTYPE_BF16, 1, 1e-2);
 }
 
 int main(int argc, char **argv) {

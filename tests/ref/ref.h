@@ -80,6 +80,62 @@ typedef struct ref_sample_args {
 void ref_sample(ref_sample_args *args);
 void ref_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]); // 10 rounds
 
+typedef struct ref_layer_norm_args {
+    size_t n_row, n_channel;
+    const float *x;             // [n_row, n_channel]
+    const float *weight, *bias; // [n_channel]
+    double eps;
+    bool affine;
+    double *y, *scale; // [n_row, n_channel]
+} ref_layer_norm_args;
+void ref_layer_norm(const ref_layer_norm_args *args);
+
+typedef enum ref_act { REF_ACT_NONE, REF_ACT_GELU_TANH, REF_ACT_GELU_ERF } ref_act;
+typedef struct ref_activation_args {
+    size_t n_row, n_channel;
+    const float *x, *skip, *gate; // [n_row, n_channel]
+    const float *d;               // [n_channel], with skip
+    const float *added;           // [n_row, n_channel]: what y holds before
+    ref_act act;
+    double *y, *scale; // [n_row, n_channel]
+} ref_activation_args;
+void ref_activation(const ref_activation_args *args);
+double ref_gelu_tanh(double x);
+double ref_gelu_erf(double x);
+double ref_sigmoid(double x);
+
+typedef struct ref_pool_mean_args {
+    size_t n_sequence, n_time, n_channel;
+    const float *x;    // [n_sequence, n_time, n_channel]
+    double *y, *scale; // [n_sequence, n_channel]: of all time steps
+} ref_pool_mean_args;
+void ref_pool_mean(const ref_pool_mean_args *args);
+
+typedef struct ref_log_softmax_args {
+    size_t n_row, n_channel;
+    const float *x;    // [n_row, n_channel]
+    double *y, *scale; // likewise
+} ref_log_softmax_args;
+void ref_log_softmax(const ref_log_softmax_args *args);
+
+// Complex numbers are pairs; every array with n_channel then has a last dimension of 2.
+typedef struct ref_scan_args {
+    size_t n_batch, n_time, n_channel, n_sequence; // n_sequence: rows of initial and last
+    bool is_complex, reverse, a_step;
+    const float *a;         // [n_batch, n_time, n_channel], or [n_batch, n_channel] without a_step
+    const float *b;         // [n_batch, n_time, n_channel]
+    const float *initial;   // [n_sequence, n_channel] or NULL
+    const int32_t *resets;  // [n_batch, n_time] or NULL
+    const int32_t *offsets; // [n_sequence + 1] or NULL (then n_sequence is n_batch)
+    double *h;              // [n_batch, n_time, n_channel]
+    double *last;           // [n_sequence, n_channel]
+    // Like h and last, or NULL. Step t rounds to within the magnitude that its terms have without cancellation, M[t] =
+    // |a| M[t-1] + |b|. bound: what all roundings so far may add up to, E[t] = |a| E[t-1] + M[t]; spread: what they add up
+    // to if they are independent, the root of V[t] = |a|^2 V[t-1] + M[t]^2.
+    double *bound, *spread, *last_bound, *last_spread;
+} ref_scan_args;
+void ref_scan(const ref_scan_args *args);
+
 double ref_silu(double x);
 
 // How far results are from their twins. A result may be off by

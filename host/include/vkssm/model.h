@@ -24,13 +24,14 @@ typedef struct vkssm_model_info {
     const char *model_type; // "mamba2"
     uint32_t n_layer;       // L
     uint32_t n_channel;     // D, width of the residual stream
-    uint32_t n_vocab;       // V, rows of the output head
+    uint32_t n_vocab;       // V, rows of the output head; 0 of a model that maps tensors to tensors
     uint64_t n_parameter;
     uint64_t weight_size;   // bytes on the device
     uint64_t state_size;    // bytes of one slot's recurrent state
     int32_t bos, eos;       // token ids from config.json, or -1
     vkssm_dtype weight_dtype; // of the matrices on the device
     vkssm_dtype activation_dtype;
+    uint32_t n_input, n_output; // of a model that maps tensors to tensors (vkssm/tensor_model.h); 0 of a language model
 } vkssm_model_info;
 
 // Load a model: a folder with config.json and safetensors weights (one file or shards with an index), and optionally a

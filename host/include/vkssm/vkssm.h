@@ -4,10 +4,12 @@
 
 #include <vkssm/base.h>        // status, log, data types
 #include <vkssm/device.h>      // a Vulkan device
+#include <vkssm/scan.h>        // scans over host arrays, user-defined operators
 #include <vkssm/tensor_file.h> // safetensors
 #include <vkssm/tokenizer.h>   // text and token ids
 #include <vkssm/model.h>       // weights on a device
 #include <vkssm/session.h>     // prefill, step, generate, states
 #include <vkssm/tensor_model.h> // tensors to tensors: run, stream
+#include <vkssm/bench.h>        // measurements
 
 #endif

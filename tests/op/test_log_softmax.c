@@ -1,0 +1,92 @@
+// log_softmax against its twin, in place and not.
+#include "op_test.h"
+
+#define F32 VKSSM_DTYPE_F32
+
+typedef struct log_softmax_case {
+    uint32_t n_row, n_channel;
+    bool in_place;
+    float magnitude;
+} log_softmax_case;
+
+// Workgroups are one subgroup, 64 or (above 1024 channels) 256 wide.
+static const log_softmax_case cases[] = {
+    {1, 1, false, 1},  {3, 2, true, 1},     {1000, 10, true, 30},    {5, 63, false, 2},    {4, 65, false, 1000},
+    {7, 129, true, 1}, {2, 1024, false, 8}, {3, 1025, false, 1e30f}, {70000, 3, false, 1}, {2, 4097, true, 1},
+};
+
+// Relative to |x - max| + log(sum) + 1: differences 3; exp(x - max) has a precision of 3 + 2 |x - max| units (Vulkan,
+// "Precision and operation of SPIR-V instructions") of what it adds, at most 3 units, or 6 roundings, of the sum; log
+// is off by 2^-21, or 8 roundings of 1, near 1, and 3 units elsewhere. Reached: 3.
+static const double roundings = 18;
+
+typedef struct job {
+    char label[96];
+    vks_tensor y;
+    double *wanted, *scale;
+} job;
+
+static void record(gpu *g, const log_softmax_case *c, uint64_t seed, job *j) {
+    snprintf(j->label, sizeof j->label, "t%u d%u of %g%s", c->n_row, c->n_channel, (double)c->magnitude,
+             c->in_place ? " in place" : "");
+    g->label = j->label;
+    size_t n = (size_t)c->n_row * c->n_channel;
+    uint64_t stride = c->n_channel + seed % 3;
+    float *x = gpu_random(&seed, n, -c->magnitude, c->magnitude);
+    vks_log_softmax op = {.x = gpu_rows(g, c->in_place ? GPU_IN_OUT : GPU_IN, F32, c->n_row, c->n_channel, stride, x)};
+    op.y = c->in_place ? op.x : gpu_rows(g, GPU_OUT, F32, c->n_row, c->n_channel, stride + 1, NULL);
+    CHECK_OK(vks_op_log_softmax(&g->target, &op));
+    j->y = op.y;
+    j->wanted = gpu_alloc(n, sizeof *j->wanted);
+    j->scale = gpu_alloc(n, sizeof *j->scale);
+    ref_log_softmax(&(ref_log_softmax_args){
+        .n_row = c->n_row, .n_channel = c->n_channel, .x = x, .y = j->wanted, .scale = j->scale});
+    vks_free(x);
+}
+
+static void run_cases(gpu *g) {
+    job jobs[VKS_COUNT(cases)];
+    gpu_begin(g);
+    for (size_t i = 0; i < VKS_COUNT(cases); i++)
+        record(g, &cases[i], i, &jobs[i]);
+    CHECK(gpu_run(g));
+    for (size_t i = 0; i < VKS_COUNT(cases); i++) {
+        check_twin(g, jobs[i].label, &jobs[i].y, jobs[i].wanted, jobs[i].scale, roundings);
+        vks_free(jobs[i].wanted);
+        vks_free(jobs[i].scale);
+    }
+}
+CHECK_CASE(selected) {
+    run_cases(gpu_open(0));
+}
+CHECK_CASE(variants) {
+    run_variants("log_softmax", run_cases);
+}
+CHECK_CASE(masked) {
+    run_masked(run_cases);
+}
+
+CHECK_CASE(refuses) {
+    vks_op_target target = {.kernels = gpu_open(0)->target.kernels};
+    const uint64_t somewhere = 4096; // never touched: nothing is recorded
+    const vks_log_softmax good = {
+        .x = vks_tensor_dense(somewhere, F32, GPU_SHAPE(3, 6)),
+        .y = vks_tensor_dense(somewhere, F32, GPU_SHAPE(3, 6)),
+    };
+    CHECK_OK(vks_op_log_softmax(&target, &good));
+    vks_log_softmax bad = good;
+    bad.x.shape[0] = 2;
+    CHECK_REFUSED(vks_op_log_softmax(&target, &bad), "log_softmax: x: shape [3, 6] expected, [2, 6] found");
+    bad = good;
+    bad.y.dtype = VKSSM_DTYPE_F16;
+    CHECK_REFUSED(vks_op_log_softmax(&target, &bad), "log_softmax: y: F32 expected, F16 found");
+    bad = good;
+    bad.y.stride[1] = 2;
+    CHECK_REFUSED(vks_op_log_softmax(&target, &bad), "log_softmax: y: a dense last dimension expected, stride 2 found");
+}
+
+int main(int argc, char **argv) {
+    return gpu_main(
+        argc, argv,
+        (check_case[]){CHECK_RUN(selected), CHECK_RUN(variants), CHECK_RUN(masked), CHECK_RUN(refuses), {0}});
+}
