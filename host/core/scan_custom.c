@@ -1,5 +1,5 @@
 // Scans with an operator of the user's: creation, and the scan of host arrays.
-#include "scan_custom.h"
+#include "core_scan_custom.h"
 
 #include <string.h>
 

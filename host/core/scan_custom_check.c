@@ -1,5 +1,5 @@
 // The laws that an operator must keep, tried on the device with elements of the user's or made up.
-#include "scan_custom.h"
+#include "core_scan_custom.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 // A user's GLSL to SPIR-V, by libshaderc.
-#include "scan_custom.h"
+#include "core_scan_custom.h"
 
 #include <stdio.h>
 #include <string.h>

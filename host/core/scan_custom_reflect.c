@@ -1,5 +1,5 @@
 // What SPIR-V says of the element of a user's operator: its size and the type of every word.
-#include "scan_custom.h"
+#include "core_scan_custom.h"
 
 #include <string.h>
 

@@ -20,19 +20,19 @@ static vkssm_status check(const vks_op_target *target, const vks_pool_mean *op) 
     return vks_check_stride(target, "pool_mean: y", &op->y, 0, 1);
 }
 
-// Invocations that share a channel's time steps: none on a CPU, where a barrier costs more than it brings.
-static uint32_t n_slice(const vks_op_target *target, uint32_t n_time) {
-    uint32_t n = 1;
-    if (vks_kernel_traits_of(target->kernels).cpu) return n;
-    while (n < 8 && 16 * n < n_time)
-        n *= 2;
-    return n;
+// Long sequences are shared between invocations, but not on a CPU, where a barrier costs more than it brings.
+static uint32_t choose(const vks_op_target *target, uint32_t n_time) {
+    static const uint32_t candidates[] = {VKS_SHADER_pool_mean, VKS_SHADER_pool_mean_slices, VKS_SHADER_pool_mean};
+    bool slices = n_time >= 64 && !vks_kernel_traits_of(target->kernels).cpu;
+    return vks_kernel_choose(target->kernels, candidates + slices, 2);
 }
 
 vkssm_status vks_op_pool_mean(const vks_op_target *target, const vks_pool_mean *op) {
     VKS_TRY(check(target, op));
+    const uint32_t n_slice = 8;
     uint32_t n_sequence = op->x.shape[0], n_time = op->x.shape[1], n_channel = op->x.shape[2];
-    uint32_t slices = n_slice(target, n_time);
+    uint32_t shader = choose(target, n_time);
+    bool slices = shader == VKS_SHADER_pool_mean_slices;
     struct vks_pool_mean_params push = {
         .x = op->x.address,
         .state = op->state.address,
@@ -46,9 +46,9 @@ vkssm_status vks_op_pool_mean(const vks_op_target *target, const vks_pool_mean *
     vks_op_begin(target, "pool_mean");
     vkssm_status status = vks_kernel_dispatch(
         target, &(vks_kernel_call){
-                    .shader = VKS_SHADER_pool_mean,
-                    .constants = (uint32_t[]){32 * slices, slices, op->y.address != 0},
-                    .n_constant = 3,
+                    .shader = shader,
+                    .constants = (uint32_t[]){slices ? 32 * n_slice : 32, op->y.address != 0, n_slice},
+                    .n_constant = slices ? 3 : 2,
                     .push = &push,
                     .push_size = sizeof push,
                     .n_group = {vks_div_up(n_channel, 32), n_sequence, 1},

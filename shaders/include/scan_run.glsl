@@ -183,17 +183,26 @@ Run load_total(uint segment) {
     return total;
 }
 
-// Fill powers, lane_power and row_power for runs of 2^first steps. From the totals where they are there: a chain of
-// squares is longer than a load.
+// Fill powers, lane_power and row_power for lanes that hold runs of 2^first steps: from the totals where they are there, as a
+// chain of squares takes longer than a load; else for runs of STEPS.
+void load_powers(uint first) {
+    [[unroll]] for (uint j = 0; j == 0 || SIDE << j < WG_SIZE; j++)
+        powers[j] = Floats2(params.totals).at[power_index(first + j)];
+}
+void compute_powers(vec2 a) {
+    vec2 x = vec2(a.x, 0), y = vec2(a.y, 0);
+    for (uint n = 1; n < STEPS; n *= 2) square(x, y);
+    [[unroll]] for (uint j = 0; j == 0 || SIDE << j < WG_SIZE; j++) {
+        powers[j] = vec2(x.x, y.x);
+        square(x, y);
+    }
+}
 void find_powers(vec2 a, uint first, uint i) {
     if (A_STEP) return;
-    vec2 x = vec2(a.x, 0), y = vec2(a.y, 0);
-    if (!TABLE)
-        for (uint j = 0; j < first; j++) square(x, y);
-    [[unroll]] for (uint j = 0; j == 0 || SIDE << j < WG_SIZE; j++) {
-        powers[j] = TABLE ? Floats2(params.totals).at[power_index(first + j)] : vec2(x.x, y.x);
-        if (!TABLE) square(x, y);
-    }
+    if (TABLE)
+        load_powers(first);
+    else
+        compute_powers(a);
 #ifdef SUBGROUP
     uint n_run = max(SIDE, gl_SubgroupSize) / SIDE, at = i / SIDE % n_run;
     // (Not a choice between two constant vectors: Mesa 22.3 takes such a specialization constant for the wrong one.)

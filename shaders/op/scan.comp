@@ -176,20 +176,22 @@ void store_empty(uint segment, uint lane) {
 // The state before a segment, from the totals of those before it; every invocation must call.
 vec2 state_before(uint segment, uint i) {
     if (segment == 0) return load_total(params.n_segment - 1).b;
-    find_powers(a_constant, findLSB(params.segment_size), i);
+    if (!A_STEP) load_powers(findLSB(params.segment_size));
     Run so_far = empty_run();
     if (LANES == 1) {
         for (uint s = 0; s < segment; s++) so_far = join(so_far, load_total(s), powers[0]);
         return so_far.b;
     }
-    // Behind as many empty runs as make them fill the lanes.
-    uint lane = i / SIDE, n_pass = (segment + LANES - 1) / LANES, n_empty = n_pass * LANES - segment;
-    for (uint pass = 0; pass < n_pass; pass++) {
-        uint s = pass * LANES + lane;
-        Run own = empty_run(), before;
-        if (s >= n_empty) own = load_total(s - n_empty);
-        if (lane == 0) own = join(so_far, own, powers[0]);
-        scan_lanes(i, own, before, so_far);
+    // The lanes share the loads; each joins all of them, in order.
+    uint lane = i / SIDE, n_round = (segment + LANES - 1) / LANES;
+    for (uint round = 0; round < n_round; round++) {
+        uint s = round * LANES + lane;
+        Run own = empty_run();
+        if (s < segment) own = load_total(s);
+        put(i, own);
+        published();
+        for (uint k = 0; k < LANES && round * LANES + k < segment; k++)
+            so_far = join(so_far, get(k * SIDE + i % SIDE), powers[0]);
     }
     return so_far.b;
 }
@@ -215,27 +217,30 @@ void main() {
     if (!A_STEP)
         a_constant = vec2(load1(a_base, A_TYPE, 2 * unit), both ? load1(a_base, A_TYPE, 2 * unit + 1) : 0.0);
     const uint tile_size = LANES * STEPS;
-    uint begin = segment * params.segment_size, p0 = begin + lane * STEPS;
+    uint begin = segment * params.segment_size;
     uint end = SEGMENTS ? min(begin + params.segment_size, n_step()) : n_step();
-    if (PREFETCH) load_tile(p0);
+    uint n_tile = (end - begin + tile_size - 1) / tile_size;
 
-    Run whole = empty_run(); // of the steps so far, or, in b, the state after them
+    Run whole = empty_run(); // the steps so far; its b is the state after them
     if (COMPLEX) whole.a = vec2(1, 0);
-    if (SEGMENTS && !REDUCE)
-        whole.b = state_before(segment, i);
-    else if (segment == 0 && !PACKED && !PADDED)
-        whole.b = load_state(params.initial, batch);
-    if (REDUCE && segment == 0 && lane == 0 && !idle) {
-        store_total(params.n_segment - 1, whole);
-        if (!A_STEP) store_powers(a_constant);
-    }
-    if (PACKED && !REDUCE && !idle) store_empty(segment, lane);
-    if (LANES > 1 && !A_STEP) find_powers(a_constant, findLSB(STEPS), i);
-
-    for (uint tile = begin; tile < end; tile += tile_size, p0 += tile_size) {
-        if (!PREFETCH) load_tile(p0);
-        take_tile();
-        if (PREFETCH && tile + tile_size < end) load_tile(p0 + tile_size);
+    // With PREFETCH there is a round more, whose first one only loads.
+    for (uint round = 0; round < n_tile + (PREFETCH ? 1 : 0); round++) {
+        if (PREFETCH && round > 0) take_tile();
+        if (round < n_tile) load_tile(begin + round * tile_size + lane * STEPS);
+        if (round == 0) { // while the loads are under way
+            if (SEGMENTS && !REDUCE)
+                whole.b = state_before(segment, i);
+            else if (segment == 0 && !PACKED && !PADDED)
+                whole.b = load_state(params.initial, batch);
+            if (REDUCE && segment == 0 && lane == 0 && !idle) {
+                store_total(params.n_segment - 1, whole);
+                if (!A_STEP) store_powers(a_constant);
+            }
+            if (PACKED && !REDUCE && !idle) store_empty(segment, lane);
+            if (LANES > 1) find_powers(a_constant, findLSB(STEPS), i);
+            if (PREFETCH) continue;
+        }
+        if (!PREFETCH) take_tile();
         Run before = whole;
         if (LANES > 1) {
             Run own = reduce_tile(), all, inside;
@@ -252,6 +257,7 @@ void main() {
         vec2 h = apply_tile(before.b);
         if (LANES == 1) whole.b = h;
         if (REDUCE || idle) continue;
+        uint p0 = begin + (round - (PREFETCH ? 1 : 0)) * tile_size + lane * STEPS;
         store_tile(p0);
         store_last(p0);
     }

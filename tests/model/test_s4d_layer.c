@@ -1,6 +1,8 @@
 // S4D as a recurrence: one layer of models/block/diagonal_ssm.h against the convolution that defines it, in the
 // parallel form and step by step with the same state.
 #define _XOPEN_SOURCE 700
+#include <math.h>
+
 #include "harness/gpu.h"
 #include "harness/files.h"
 #include "host/core/binder.h"
@@ -86,10 +88,9 @@ static void check(gpu *g, const char *what, const vks_tensor *y, const double *w
     double found[T * H], largest = 0, gap = 0;
     gpu_read(g, y, found);
     for (int i = 0; i < T * H; i++) {
-        double size = wanted[i] < 0 ? -wanted[i] : wanted[i],
-               apart = found[i] > wanted[i] ? found[i] - wanted[i] : wanted[i] - found[i];
-        if (size > largest) largest = size;
-        if (!(apart <= gap)) gap = apart; // a NaN stays
+        double apart = fabs(found[i] - wanted[i]);
+        largest = fmax(largest, fabs(wanted[i]));
+        gap = isnan(apart) ? INFINITY : fmax(gap, apart);
     }
     printf("  %s: %.2g of the largest value\n", what, gap / largest);
     check_n_checked++;

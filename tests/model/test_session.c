@@ -306,6 +306,7 @@ CHECK_CASE(clones) {
     free(model_prefill(&run, 3, tokens, 70));
     free(model_prefill(&run, 1, tokens + 3, 20)); // to be overwritten
     CHECK_OK(vkssm_session_clone(run.session, 3, 1));
+    CHECK(same_slots(&run, 1, &run, 3)); // the last logits too
     CHECK_OK(vkssm_session_clone(run.session, 3, 3));
     CHECK_EQ(position_of(&run, 1), 70);
     float *steps = model_steps(&run, 3, tokens + 70, 5), *clone_steps = model_steps(&run, 1, tokens + 70, 5);

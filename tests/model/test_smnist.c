@@ -2,8 +2,20 @@
 // digits, and every layer's output for the first one.
 //
 // A CPU takes a minute or two for 1,000 digits. There each kind of device takes a part: lavapipe with subgroups of 4, 8
-// and 16 a third each, so that together they read all digits, and SwiftShader a few. A GPU reads all of them.
+// and 16 a third each, so that together they read all digits, and SwiftShader a few. A GPU reads all of them. Under
+// the address sanitizer it is a few everywhere: lavapipe then keeps some 100 MiB for each digit until the program ends.
 #include "harness/model_test.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED true
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED false
+#endif
 
 // Both from the recorded side, which computed in float32 on a GPU, with other sums; its own error is of this size.
 // Logits are log-probabilities, up to 46 here; they were off by at most 1.7e-4.
@@ -50,7 +62,7 @@ static void digits_of_device(uint32_t *first, uint32_t *n) {
     *first = 0;
     *n = N_DIGIT;
     if (info.type != VKSSM_DEVICE_CPU) return;
-    if (strstr(info.name, "SwiftShader")) {
+    if (SANITIZED || strstr(info.name, "SwiftShader")) {
         *n = 20;
         return;
     }
@@ -62,7 +74,8 @@ static double absolute_gap(const float *found, const float *wanted, size_t n) {
     double worst = 0;
     for (size_t i = 0; i < n; i++) {
         double gap = fabs((double)found[i] - wanted[i]);
-        if (!(gap <= worst)) worst = gap; // a NaN stays
+        if (isnan(gap)) return INFINITY;
+        if (gap > worst) worst = gap;
     }
     return worst;
 }

@@ -8,7 +8,7 @@ typedef struct pool_mean_case {
     float offset;                                   // x is this plus or minus 1
 } pool_mean_case;
 
-// A workgroup takes 32 channels; up to 8 invocations share a channel's steps, from 16 steps each on.
+// A workgroup takes 32 channels; one invocation or 8 take a channel's steps.
 static const pool_mean_case cases[] = {
     {1, 1, 1, 1, 0},    {2, 1, 31, 300, 0},  {3, 5, 32, 2, 0},    {1, 127, 33, 1, 1},
     {5, 129, 65, 3, 0}, {2, 784, 128, 1, 0}, {1, 3001, 5, 4, 10}, {1, 16, 96, 40, 100},

@@ -71,6 +71,33 @@ static void compile_rest(vkssm_dtype type) {
              VKSSM_OK);
 }
 
+// What S5 needs besides products and the scan.
+static void compile_s5(vkssm_dtype type) {
+    vks_layer_norm norm = {.x = DENSE(F32, 512, 256),
+                           .weight = DENSE(F32, 256),
+                           .bias = DENSE(F32, 256),
+                           .y = DENSE(type, 512, 256)};
+    for (int affine = 0; affine < 2; affine++) {
+        norm.affine = affine;
+        CHECK_EQ(vks_op_layer_norm(&target, &norm), VKSSM_OK);
+    }
+    vks_activation activation = {.x = DENSE(type, 512, 256),
+                                 .d = DENSE(F32, 256),
+                                 .skip = DENSE(type, 512, 256),
+                                 .gate = DENSE(type, 512, 256),
+                                 .y = DENSE(F32, 512, 256),
+                                 .accumulate = true};
+    for (int act = VKS_ACT_NONE; act <= VKS_ACT_GELU_ERF; act++) {
+        activation.act = (vks_act)act;
+        CHECK_EQ(vks_op_activation(&target, &activation), VKSSM_OK);
+    }
+    CHECK_EQ(vks_op_pool_mean(&target, &(vks_pool_mean){.x = DENSE(F32, 2, 784, 256),
+                                                        .state = DENSE(F32, 2, 3, 256),
+                                                        .y = DENSE(F32, 2, 256)}),
+             VKSSM_OK);
+    CHECK_EQ(vks_op_log_softmax(&target, &(vks_log_softmax){.x = DENSE(F32, 2, 10), .y = DENSE(F32, 2, 10)}), VKSSM_OK);
+}
+
 static void compile_all(const char *variant) {
     vks_kernels_force(target.kernels, variant);
     for (int i = 0; i < 2; i++) {
@@ -79,6 +106,7 @@ static void compile_all(const char *variant) {
         compile_ssd(type, 1);
         compile_ssd(type, 512);
         compile_rest(type);
+        compile_s5(type);
     }
 }
 
