@@ -27,10 +27,10 @@ static vkssm_status check_offsets(const run *r) {
     if (p->offsets[0] != 0) return fail(r, "offsets: a start", 0, p->offsets[0]);
     for (uint32_t s = 0; s < p->n_sequence; s++)
         if (p->offsets[s + 1] < p->offsets[s])
-            return vks_fail(log, VKSSM_ERR_ARG, "scan: offsets: offset %u of at least %u expected, %u found: they go backwards",
-                            s + 1, p->offsets[s], p->offsets[s + 1]);
-    if (p->offsets[p->n_sequence] != p->n_time)
-        return fail(r, "offsets: an end", p->n_time, p->offsets[p->n_sequence]);
+            return vks_fail(log, VKSSM_ERR_ARG,
+                            "scan: offsets: offset %u of at least %u expected, %u found: they go backwards", s + 1,
+                            p->offsets[s], p->offsets[s + 1]);
+    if (p->offsets[p->n_sequence] != p->n_time) return fail(r, "offsets: an end", p->n_time, p->offsets[p->n_sequence]);
     return VKSSM_OK;
 }
 
@@ -38,20 +38,27 @@ static vkssm_status check_sizes(const run *r, uint64_t *step_size, uint64_t *a_s
     const vkssm_scan_params *p = r->params;
     const vkssm_log *log = vks_kernels_log(r->kernels);
     if (p->dtype != VKSSM_DTYPE_F32 && p->dtype != VKSSM_DTYPE_F16 && p->dtype != VKSSM_DTYPE_BF16)
-        return vks_fail(log, VKSSM_ERR_ARG, "scan: a type of F32, F16 or BF16 expected, %s found", vkssm_dtype_name(p->dtype));
+        return vks_fail(log, VKSSM_ERR_ARG, "scan: a type of F32, F16 or BF16 expected, %s found",
+                        vkssm_dtype_name(p->dtype));
     if (p->n_time == 0 || p->n_channel == 0)
-        return vks_fail(log, VKSSM_ERR_ARG, "scan: at least one step and one channel expected, %u and %u found", p->n_time,
-                        p->n_channel);
+        return vks_fail(log, VKSSM_ERR_ARG, "scan: at least one step and one channel expected, %u and %u found",
+                        p->n_time, p->n_channel);
     if (!p->a || !p->b || !p->h)
-        return vks_fail(log, VKSSM_ERR_ARG, "scan: arrays a, b and h expected, NULL found for %s", !p->a ? "a" : !p->b ? "b" : "h");
+        return vks_fail(log, VKSSM_ERR_ARG, "scan: arrays a, b and h expected, NULL found for %s",
+                        !p->a   ? "a"
+                        : !p->b ? "b"
+                                : "h");
     if ((unsigned)p->decay > VKSSM_SCAN_PER_BATCH)
-        return vks_fail(log, VKSSM_ERR_ARG, "scan: a kind of decay up to %d expected, %d found", VKSSM_SCAN_PER_BATCH, p->decay);
+        return vks_fail(log, VKSSM_ERR_ARG, "scan: a kind of decay up to %d expected, %d found", VKSSM_SCAN_PER_BATCH,
+                        p->decay);
     uint64_t channel = (uint64_t)p->n_channel * (p->is_complex ? 2 : 1) * vkssm_dtype_size(p->dtype);
     bool fits = vks_mul_u64(channel, r->n_batch, step_size) && vks_mul_u64(*step_size, p->n_time, step_size);
     if (!fits || *step_size > INT64_MAX)
-        return vks_fail(log, VKSSM_ERR_ARG, "scan: sizes that fit 63 bits expected, %u x %u x %u found", r->n_batch, p->n_time,
-                        p->n_channel);
-    *a_size = p->decay == VKSSM_SCAN_PER_STEP ? *step_size : p->decay == VKSSM_SCAN_PER_BATCH ? channel * r->n_batch : channel;
+        return vks_fail(log, VKSSM_ERR_ARG, "scan: sizes that fit 63 bits expected, %u x %u x %u found", r->n_batch,
+                        p->n_time, p->n_channel);
+    *a_size = p->decay == VKSSM_SCAN_PER_STEP    ? *step_size
+              : p->decay == VKSSM_SCAN_PER_BATCH ? channel * r->n_batch
+                                                 : channel;
     if (p->a_size != *a_size) return fail(r, "a: a size", *a_size, p->a_size);
     if (p->b_size != *step_size) return fail(r, "b: a size", *step_size, p->b_size);
     if (p->h_size != *step_size) return fail(r, "h: a size", *step_size, p->h_size);
@@ -66,7 +73,8 @@ static vks_scan_array array_of(const char *name, const void *in, void *out, uint
 static vks_tensor tensor_of(const vks_scan_array *array, vkssm_dtype dtype, bool is_complex, uint32_t n_dim,
                             const uint32_t *shape) {
     uint32_t whole[VKS_TENSOR_MAX_DIM] = {0};
-    for (uint32_t i = 0; i < n_dim; i++) whole[i] = shape[i];
+    for (uint32_t i = 0; i < n_dim; i++)
+        whole[i] = shape[i];
     whole[n_dim] = 2; // complex
     vks_tensor tensor = vks_tensor_dense(array->address, dtype, n_dim + is_complex, whole);
     if (n_dim < 2) return tensor;
@@ -111,14 +119,14 @@ static vkssm_status record(void *user, vks_recorder *recorder) {
 }
 
 vkssm_status vkssm_scan_run(vkssm_device *device, const vkssm_scan_params *params) {
-    if (!device || !params)
-        return vks_fail(NULL, VKSSM_ERR_ARG, "scan: a device and parameters expected, NULL found");
+    if (!device || !params) return vks_fail(NULL, VKSSM_ERR_ARG, "scan: a device and parameters expected, NULL found");
     run r = {.params = params, .kernels = device->kernels, .n_batch = params->n_batch ? params->n_batch : 1};
     r.n_state = params->offsets ? params->n_sequence : r.n_batch;
     uint64_t step_size = 0, a_size = 0;
     VKS_TRY(check_sizes(&r, &step_size, &a_size));
     uint64_t part = (params->is_complex ? 2 : 1) * vkssm_dtype_size(params->dtype);
-    uint64_t row = part * (params->time_contiguous ? params->n_time : params->n_channel), channels = part * params->n_channel;
+    uint64_t row = part * (params->time_contiguous ? params->n_time : params->n_channel),
+             channels = part * params->n_channel;
     bool per_step = params->decay == VKSSM_SCAN_PER_STEP;
     r.a = array_of("a", params->a, NULL, a_size / (per_step ? row : channels), per_step ? row : channels);
     r.b = array_of("b and h", params->b, params->h, step_size / row, row);
@@ -129,12 +137,14 @@ vkssm_status vkssm_scan_run(vkssm_device *device, const vkssm_scan_params *param
     r.offsets = array_of("offsets", params->offsets, NULL, 1, 4 * ((uint64_t)params->n_sequence + 1));
     // Before there are addresses: the size depends on shapes, and on which operands there are.
     vks_scan_array *arrays[] = {&r.a, &r.b, &r.initial, &r.last, &r.resets, &r.offsets, &r.scratch};
-    for (size_t i = 0; i + 1 < VKS_COUNT(arrays); i++) arrays[i]->address = arrays[i]->in || arrays[i]->out ? 256 : 0;
+    for (size_t i = 0; i + 1 < VKS_COUNT(arrays); i++)
+        arrays[i]->address = arrays[i]->in || arrays[i]->out ? 256 : 0;
     place(&r);
     uint64_t n_scratch = vks_scan_scratch_size(r.kernels, &r.op);
     if (n_scratch > UINT32_MAX)
-        return vks_fail(vks_kernels_log(r.kernels), VKSSM_ERR_ARG, "scan: scratch of at most %u floats expected, %llu needed",
-                        UINT32_MAX, (unsigned long long)n_scratch);
+        return vks_fail(vks_kernels_log(r.kernels), VKSSM_ERR_ARG,
+                        "scan: scratch of at most %u floats expected, %llu needed", UINT32_MAX,
+                        (unsigned long long)n_scratch);
     r.scratch = array_of("scratch", NULL, NULL, 1, 4 * n_scratch);
     r.scratch.keep = n_scratch > 0;
     return vks_scan_job_run(device->vk, arrays, VKS_COUNT(arrays), record, &r);

@@ -14,7 +14,8 @@ void vkssm_scan_custom_destroy(vkssm_scan_custom **pointer) {
     if (!pointer || !*pointer) return;
     vkssm_scan_custom *scan = *pointer;
     *pointer = NULL;
-    for (size_t i = 0; i < scan->n_pipeline; i++) vks_pipeline_destroy(scan->device->vk, &scan->pipelines[i].pipeline);
+    for (size_t i = 0; i < scan->n_pipeline; i++)
+        vks_pipeline_destroy(scan->device->vk, &scan->pipelines[i].pipeline);
     vks_free(scan->pipelines);
     vks_free(scan->code);
     vks_free(scan->name);
@@ -29,12 +30,13 @@ static vkssm_status create(vkssm_scan_custom *scan, const vkssm_scan_custom_para
     VKS_TRY(vks_scan_custom_compile(scan, params->source));
     VKS_TRY(vks_scan_custom_reflect(scan));
     if (scan->element.size != params->element_size)
-        return vks_fail(log, VKSSM_ERR_ARG, "%s: a struct element of %zu bytes expected, %u found in std430 layout", scan->name,
-                        params->element_size, scan->element.size);
+        return vks_fail(log, VKSSM_ERR_ARG, "%s: a struct element of %zu bytes expected, %u found in std430 layout",
+                        scan->name, params->element_size, scan->element.size);
     return params->check ? vks_scan_custom_check(scan, params) : VKSSM_OK;
 }
 
-vkssm_status vkssm_scan_create_custom(vkssm_device *device, const vkssm_scan_custom_params *params, vkssm_scan_custom **out) {
+vkssm_status vkssm_scan_create_custom(vkssm_device *device, const vkssm_scan_custom_params *params,
+                                      vkssm_scan_custom **out) {
     if (out) *out = NULL;
     if (!device || !params || !params->source || !out)
         return vks_fail(device ? vks_device_log(device->vk) : NULL, VKSSM_ERR_ARG,
@@ -81,7 +83,8 @@ vkssm_status vks_scan_custom_pipeline(vkssm_scan_custom *scan, uint32_t wg_size,
     return VKSSM_OK;
 }
 
-// ---- a run -----------------------------------------------------------------------------------------------------------
+// ---- a run
+// -----------------------------------------------------------------------------------------------------------
 
 typedef struct run {
     vkssm_scan_custom *scan;
@@ -92,7 +95,8 @@ typedef struct run {
 
 static uint32_t power_of_two_from(uint32_t n, uint32_t most) {
     uint32_t power = 1;
-    while (power < n && power < most) power *= 2;
+    while (power < n && power < most)
+        power *= 2;
     return power;
 }
 
@@ -166,19 +170,20 @@ static vkssm_status check(const run *r, uint64_t *size) {
     const vkssm_log *log = vks_device_log(r->scan->device->vk);
     const char *name = r->scan->name;
     if (p->n_time == 0 || p->n_channel == 0)
-        return vks_fail(log, VKSSM_ERR_ARG, "%s: at least one step and one channel expected, %u and %u found", name, p->n_time,
-                        p->n_channel);
+        return vks_fail(log, VKSSM_ERR_ARG, "%s: at least one step and one channel expected, %u and %u found", name,
+                        p->n_time, p->n_channel);
     if (!p->x || !p->y) return vks_fail(log, VKSSM_ERR_ARG, "%s: arrays x and y expected, NULL found", name);
     uint64_t n;
     bool fits = vks_mul_u64(p->n_time, p->n_channel, &n) && vks_mul_u64(n, r->n_batch, &n);
     // Indices have 32 bits, with a sign.
     if (!fits || n > INT32_MAX || n * r->scan->element.size > INT64_MAX)
-        return vks_fail(log, VKSSM_ERR_ARG, "%s: at most %d elements expected, %u x %u x %u found", name, INT32_MAX, r->n_batch,
-                        p->n_time, p->n_channel);
+        return vks_fail(log, VKSSM_ERR_ARG, "%s: at most %d elements expected, %u x %u x %u found", name, INT32_MAX,
+                        r->n_batch, p->n_time, p->n_channel);
     *size = n * r->scan->element.size;
     if (p->x_size != *size || p->y_size != *size)
-        return vks_fail(log, VKSSM_ERR_ARG, "%s: %s: a size of %llu expected, %llu found", name, p->x_size != *size ? "x" : "y",
-                        (unsigned long long)*size, (unsigned long long)(p->x_size != *size ? p->x_size : p->y_size));
+        return vks_fail(log, VKSSM_ERR_ARG, "%s: %s: a size of %llu expected, %llu found", name,
+                        p->x_size != *size ? "x" : "y", (unsigned long long)*size,
+                        (unsigned long long)(p->x_size != *size ? p->x_size : p->y_size));
     return VKSSM_OK;
 }
 
@@ -196,7 +201,8 @@ vkssm_status vkssm_scan_custom_run(vkssm_scan_custom *scan, const vkssm_scan_cus
     r.initial = (vks_scan_array){"initial", params->initial, NULL, 1, row, row, 0, false};
     r.last = (vks_scan_array){"last", NULL, params->last, 1, row, row, 0, false};
     bool segments = r.n_segment > 1;
-    r.totals = (vks_scan_array){"totals", NULL, NULL, 1, segments * r.n_segment * row, segments * r.n_segment * row, 0, segments};
+    r.totals = (vks_scan_array){"totals", NULL,    NULL, 1, segments * r.n_segment * row, segments * r.n_segment * row,
+                                0,        segments};
     vks_scan_array *arrays[] = {&r.steps, &r.initial, &r.last, &r.totals};
     return vks_scan_job_run(scan->device->vk, arrays, VKS_COUNT(arrays), record, &r);
 }

@@ -30,7 +30,9 @@ static void fill(const vkssm_scan_custom *scan, const vkssm_scan_custom_params *
     uint64_t seed = 1;
     for (uint32_t i = 0; i < 3 * N_TRIPLE; i++, words += n_word) {
         if (params->samples) {
-            memcpy(words, (const uint8_t *)params->samples + (size_t)(random_bits(&seed) % params->n_sample) * scan->element.size,
+            memcpy(words,
+                   (const uint8_t *)params->samples +
+                       (size_t)(random_bits(&seed) % params->n_sample) * scan->element.size,
                    scan->element.size);
             continue;
         }
@@ -65,7 +67,8 @@ static float largest_of(const vks_scan_element *element, const uint32_t *triple,
     return largest;
 }
 
-static bool same(const vks_scan_element *element, const uint32_t *triple, const uint32_t *x, const uint32_t *y, float tolerance) {
+static bool same(const vks_scan_element *element, const uint32_t *triple, const uint32_t *x, const uint32_t *y,
+                 float tolerance) {
     float allowed = tolerance * largest_of(element, triple, x, y);
     for (uint32_t k = 0; k < element->size / 4; k++) {
         if (element->kinds[k] == VKS_WORD_GAP || x[k] == y[k]) continue;
@@ -92,17 +95,21 @@ static void append(const vks_scan_element *element, const char *title, const uin
 }
 
 static vkssm_status report(const vkssm_scan_custom *scan, const char *law, uint32_t n_used, const uint32_t *triple,
-                           const uint32_t *found, const char *found_name, const uint32_t *other, const char *other_name) {
+                           const uint32_t *found, const char *found_name, const uint32_t *other,
+                           const char *other_name) {
     static const char *const names[] = {"x =", ", y =", ", z ="};
     char text[900] = "";
     uint32_t n_word = scan->element.size / 4;
-    for (uint32_t i = 0; i < n_used; i++) append(&scan->element, names[i], triple + i * n_word, text, sizeof text);
+    for (uint32_t i = 0; i < n_used; i++)
+        append(&scan->element, names[i], triple + i * n_word, text, sizeof text);
     append(&scan->element, found_name, found, text, sizeof text);
     if (other) append(&scan->element, other_name, other, text, sizeof text);
-    return vks_fail(vks_device_log(scan->device->vk), VKSSM_ERR_ARG, "%s: %s does not hold for %s", scan->name, law, text);
+    return vks_fail(vks_device_log(scan->device->vk), VKSSM_ERR_ARG, "%s: %s does not hold for %s", scan->name, law,
+                    text);
 }
 
-static vkssm_status compare(const vkssm_scan_custom *scan, const uint32_t *triples, const uint32_t *results, float tolerance) {
+static vkssm_status compare(const vkssm_scan_custom *scan, const uint32_t *triples, const uint32_t *results,
+                            float tolerance) {
     const vks_scan_element *element = &scan->element;
     uint32_t n = element->size / 4;
     for (uint32_t i = 0; i < N_TRIPLE; i++) {
@@ -124,17 +131,20 @@ vkssm_status vks_scan_custom_check(vkssm_scan_custom *scan, const vkssm_scan_cus
     laws l = {.scan = scan};
     VKS_TRY(vks_scan_custom_pipeline(scan, WG_SIZE, WG_SIZE, VKS_SCAN_CUSTOM_CHECK, &l.pipeline));
     uint64_t size = scan->element.size;
-    uint32_t *triples = vks_alloc((size_t)size * 3 * N_TRIPLE), *results = vks_alloc((size_t)size * N_RESULT * N_TRIPLE);
+    uint32_t *triples = vks_alloc((size_t)size * 3 * N_TRIPLE),
+             *results = vks_alloc((size_t)size * N_RESULT * N_TRIPLE);
     vkssm_status status = VKSSM_ERR_OOM_HOST;
     if (!triples || !results)
         vks_fail(log, status, "%s: out of memory for its check", scan->name);
     else {
         fill(scan, params, triples);
         l.triples = (vks_scan_array){"triples", triples, NULL, 1, size * 3 * N_TRIPLE, size * 3 * N_TRIPLE, 0, false};
-        l.results = (vks_scan_array){"results", NULL, results, 1, size * N_RESULT * N_TRIPLE, size * N_RESULT * N_TRIPLE, 0, false};
+        l.results = (vks_scan_array){
+            "results", NULL, results, 1, size * N_RESULT * N_TRIPLE, size * N_RESULT * N_TRIPLE, 0, false};
         vks_scan_array *arrays[] = {&l.triples, &l.results};
         status = vks_scan_job_run(scan->device->vk, arrays, 2, record, &l);
-        if (status == VKSSM_OK) status = compare(scan, triples, results, params->tolerance > 0 ? params->tolerance : 1e-4f);
+        if (status == VKSSM_OK)
+            status = compare(scan, triples, results, params->tolerance > 0 ? params->tolerance : 1e-4f);
     }
     vks_free(triples);
     vks_free(results);

@@ -63,8 +63,8 @@ vkssm_status vks_scan_custom_compile(vkssm_scan_custom *scan, const char *source
     }
     shaderc_compile_options_set_target_env(options, shaderc_target_env_vulkan, shaderc_env_version_vulkan_1_3);
     shaderc_compile_options_set_optimization_level(options, shaderc_optimization_level_performance);
-    shaderc_compilation_result_t result = shaderc_compile_into_spv(compiler, text, strlen(text),
-                                                                   shaderc_glsl_compute_shader, "operator", "main", options);
+    shaderc_compilation_result_t result = shaderc_compile_into_spv(
+        compiler, text, strlen(text), shaderc_glsl_compute_shader, "operator", "main", options);
     status = take_code(scan, result);
     if (result) shaderc_result_release(result);
 done:

@@ -66,19 +66,23 @@ static uint32_t decoration(const module *m, uint32_t id, uint32_t which) {
 static uint32_t member_decoration(const module *m, uint32_t id, uint32_t member, uint32_t which) {
     instruction i;
     for (size_t at = HEADER_WORDS; next(m, &at, &i);)
-        if (i.op == OP_MEMBER_DECORATE && i.n_word > 4 && i.words[1] == id && i.words[2] == member && i.words[3] == which)
+        if (i.op == OP_MEMBER_DECORATE && i.n_word > 4 && i.words[1] == id && i.words[2] == member &&
+            i.words[3] == which)
             return i.words[4];
     return 0;
 }
 
 // Enter the words of a type at a byte offset. False: it has members that are not of 32 bits, or too many of them.
-static bool mark(const module *m, uint32_t id, uint64_t offset, uint32_t matrix_stride, int depth, vks_scan_element *out) {
+static bool mark(const module *m, uint32_t id, uint64_t offset, uint32_t matrix_stride, int depth,
+                 vks_scan_element *out) {
     instruction i;
     if (depth > MAX_DEPTH || !find(m, id, &i)) return false;
     if (i.op == OP_TYPE_INT || i.op == OP_TYPE_FLOAT) {
         if (i.n_word < 3 || i.words[2] != 32 || offset % 4 || offset / 4 >= VKS_SCAN_MAX_WORD) return false;
         bool is_signed = i.op == OP_TYPE_INT && i.n_word > 3 && i.words[3];
-        out->kinds[offset / 4] = (uint8_t)(i.op == OP_TYPE_FLOAT ? VKS_WORD_FLOAT : is_signed ? VKS_WORD_INT : VKS_WORD_UINT);
+        out->kinds[offset / 4] = (uint8_t)(i.op == OP_TYPE_FLOAT ? VKS_WORD_FLOAT
+                                           : is_signed           ? VKS_WORD_INT
+                                                                 : VKS_WORD_UINT);
         return true;
     }
     if (i.op == OP_TYPE_STRUCT) {
@@ -110,9 +114,11 @@ static vkssm_status check_capabilities(const vkssm_scan_custom *scan, const modu
     for (size_t at = HEADER_WORDS; next(m, &at, &i);) {
         if (i.op != OP_CAPABILITY || i.n_word < 2) continue;
         uint32_t capability = i.words[1];
-        if (capability != CAPABILITY_MATRIX && capability != CAPABILITY_SHADER && capability != CAPABILITY_PHYSICAL_ADDRESSES)
+        if (capability != CAPABILITY_MATRIX && capability != CAPABILITY_SHADER &&
+            capability != CAPABILITY_PHYSICAL_ADDRESSES)
             return vks_fail(vks_device_log(scan->device->vk), VKSSM_ERR_UNSUPPORTED,
-                            "%s: GLSL that every device can run expected, SPIR-V capability %u needed", scan->name, capability);
+                            "%s: GLSL that every device can run expected, SPIR-V capability %u needed", scan->name,
+                            capability);
     }
     return VKSSM_OK;
 }
@@ -132,13 +138,15 @@ vkssm_status vks_scan_custom_reflect(vkssm_scan_custom *scan) {
         scan->element.size = decoration(&m, i.words[1], DECORATION_ARRAY_STRIDE);
     }
     if (n_found != 1)
-        return vks_fail(log, VKSSM_ERR_ARG, "%s: one array of elements expected, %u found: buffers of its own have no place in "
-                        "an operator", scan->name, n_found);
+        return vks_fail(log, VKSSM_ERR_ARG,
+                        "%s: one array of elements expected, %u found: buffers of its own have no place in "
+                        "an operator",
+                        scan->name, n_found);
     if (scan->element.size == 0 || scan->element.size > VKSSM_SCAN_MAX_ELEMENT_SIZE)
         return vks_fail(log, VKSSM_ERR_ARG, "%s: a struct element of at most %d bytes expected, %u found", scan->name,
                         VKSSM_SCAN_MAX_ELEMENT_SIZE, scan->element.size);
     if (scan->element.size % 4 || !mark(&m, id, 0, 0, 0, &scan->element))
-        return vks_fail(log, VKSSM_ERR_ARG, "%s: a struct element of 32-bit floats and integers expected, another type found",
-                        scan->name);
+        return vks_fail(log, VKSSM_ERR_ARG,
+                        "%s: a struct element of 32-bit floats and integers expected, another type found", scan->name);
     return VKSSM_OK;
 }

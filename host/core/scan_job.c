@@ -1,4 +1,5 @@
-// Upload, record, submit, wait, read back: everything that a scan over host arrays needs, taken and given back in one call.
+// Upload, record, submit, wait, read back: everything that a scan over host arrays needs, taken and given back in one
+// call.
 #include "scan_job.h"
 
 #include <string.h>
@@ -41,8 +42,8 @@ static vkssm_status allocate(job *j, vks_scan_array *const *arrays, uint32_t n_a
 static vkssm_status upload_padded(job *j, const vks_scan_array *array, const vks_buffer *buffer) {
     uint8_t *rows = vks_alloc_zero((size_t)array->n_row, (size_t)array->device_row_size);
     if (!rows)
-        return vks_fail(vks_device_log(j->device), VKSSM_ERR_OOM_HOST, "scan: %s: out of memory for %llu bytes", array->name,
-                        (unsigned long long)size_of(array));
+        return vks_fail(vks_device_log(j->device), VKSSM_ERR_OOM_HOST, "scan: %s: out of memory for %llu bytes",
+                        array->name, (unsigned long long)size_of(array));
     for (uint64_t row = 0; row < array->n_row; row++)
         memcpy(rows + row * array->device_row_size, (const uint8_t *)array->in + row * array->row_size,
                (size_t)array->row_size);
@@ -68,7 +69,8 @@ static vkssm_status upload(job *j, vks_scan_array *const *arrays, uint32_t n_arr
     return vks_upload_end(&j->upload);
 }
 
-static vkssm_status compute(job *j, vks_scan_array *const *arrays, uint32_t n_array, vks_scan_record *record, void *user) {
+static vkssm_status compute(job *j, vks_scan_array *const *arrays, uint32_t n_array, vks_scan_record *record,
+                            void *user) {
     VKS_TRY(vks_recorder_create(j->device, "scan", &j->recorder));
     VKS_TRY(vks_recorder_begin(j->recorder, false));
     VKS_TRY(record(user, j->recorder));
@@ -94,8 +96,8 @@ static void take_results(const job *j, vks_scan_array *const *arrays, uint32_t n
     }
 }
 
-vkssm_status vks_scan_job_run(vks_device *device, vks_scan_array *const *arrays, uint32_t n_array, vks_scan_record *record,
-                              void *user) {
+vkssm_status vks_scan_job_run(vks_device *device, vks_scan_array *const *arrays, uint32_t n_array,
+                              vks_scan_record *record, void *user) {
     job j = {.device = device};
     vkssm_status status;
     VKS_TRY_GOTO(allocate(&j, arrays, n_array), done);

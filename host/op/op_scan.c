@@ -6,8 +6,8 @@
 // Lanes at once below which time is split, and those that splitting aims at: enough loads under way to hide the latency
 // of the memory of the largest devices; on smaller ones more than enough.
 enum { ENOUGH_LANES = 48 << 10, WANTED_LANES = 256 << 10 };
-// Mesa's CPU driver leaves all loops of an invocation after 65,535 rounds in all. A tile is one round, and some more where
-// sequences are looked up.
+// Mesa's CPU driver leaves all loops of an invocation after 65,535 rounds in all. A tile is one round, and some more
+// where sequences are looked up.
 enum { CPU_MAX_TILE = 8192, CPU_MAX_TILE_PACKED = 256 };
 
 typedef struct sizes {
@@ -31,7 +31,8 @@ static sizes sizes_of(const vks_scan *op) {
     return s;
 }
 
-// ---- the choice ------------------------------------------------------------------------------------------------------
+// ---- the choice
+// ------------------------------------------------------------------------------------------------------
 
 typedef struct plan {
     uint32_t n_lane, n_side, n_step;
@@ -45,7 +46,8 @@ static bool is_power_of_two(uint32_t n) {
 }
 static uint32_t power_of_two_from(uint32_t n) { // the smallest one that is at least n
     uint32_t power = 1;
-    while (power < n && power < 1u << 31) power *= 2;
+    while (power < n && power < 1u << 31)
+        power *= 2;
     return power;
 }
 static uint32_t min_u32(uint32_t x, uint32_t y) {
@@ -97,7 +99,8 @@ static plan plan_of(const vks_kernels *kernels, const vks_scan *op, const sizes 
         segment = most * tile;
     else if (!cpu && n_lane < ENOUGH_LANES && n_tile >= 8) {
         uint64_t per_segment = 1, wanted = (WANTED_LANES + n_lane - 1) / n_lane;
-        while (per_segment * 2 * wanted <= n_tile) per_segment *= 2;
+        while (per_segment * 2 * wanted <= n_tile)
+            per_segment *= 2;
         segment = per_segment * tile;
     }
     if (segment >= n_time) return p;
@@ -124,13 +127,15 @@ uint64_t vks_scan_scratch_size(const vks_kernels *kernels, const vks_scan *op) {
     return scratch_of(op, &s, &p);
 }
 
-// ---- checks ----------------------------------------------------------------------------------------------------------
+// ---- checks
+// ----------------------------------------------------------------------------------------------------------
 
 // The shape, with the 2 of complex numbers behind it.
-static vkssm_status check_shape(const vks_op_target *target, const vks_scan *op, const char *name, const vks_tensor *tensor,
-                                uint32_t n_dim, const uint32_t *shape) {
+static vkssm_status check_shape(const vks_op_target *target, const vks_scan *op, const char *name,
+                                const vks_tensor *tensor, uint32_t n_dim, const uint32_t *shape) {
     uint32_t whole[VKS_TENSOR_MAX_DIM] = {0};
-    for (uint32_t i = 0; i < n_dim; i++) whole[i] = shape[i];
+    for (uint32_t i = 0; i < n_dim; i++)
+        whole[i] = shape[i];
     whole[n_dim] = 2;
     VKS_TRY(vks_check_shape(target, name, tensor, n_dim + op->is_complex, whole));
     if (op->is_complex) VKS_TRY(vks_check_dense(target, name, tensor, n_dim - 1));
@@ -138,7 +143,8 @@ static vkssm_status check_shape(const vks_op_target *target, const vks_scan *op,
 }
 
 // b, h, and a for every step: rows that do not overlap, and that 32-bit indices reach.
-static vkssm_status check_steps(const vks_op_target *target, const vks_scan *op, const char *name, const vks_tensor *tensor) {
+static vkssm_status check_steps(const vks_op_target *target, const vks_scan *op, const char *name,
+                                const vks_tensor *tensor) {
     VKS_TRY(vks_check_float(target, name, tensor));
     VKS_TRY(check_shape(target, op, name, tensor, 3, op->b.shape));
     uint32_t multiple = tensor->dtype == VKSSM_DTYPE_F32 ? 1 : 2;
@@ -147,13 +153,16 @@ static vkssm_status check_steps(const vks_op_target *target, const vks_scan *op,
         if (tensor->shape[dim] > 1) {
             VKS_TRY(vks_check_stride(target, name, tensor, dim, multiple));
             if (tensor->stride[dim] < used)
-                return vks_op_fail(target, VKSSM_ERR_ARG, "%s: a stride of dimension %u of at least %llu expected, %llu found: "
-                                   "rows overlap", name, dim, (unsigned long long)used, (unsigned long long)tensor->stride[dim]);
+                return vks_op_fail(target, VKSSM_ERR_ARG,
+                                   "%s: a stride of dimension %u of at least %llu expected, %llu found: "
+                                   "rows overlap",
+                                   name, dim, (unsigned long long)used, (unsigned long long)tensor->stride[dim]);
         }
         used += (tensor->shape[dim] - 1) * tensor->stride[dim];
         if (dim == 1 && used > INT32_MAX)
-            return vks_op_fail(target, VKSSM_ERR_ARG, "%s: at most %d elements between two batch entries expected, %llu found",
-                               name, INT32_MAX, (unsigned long long)used);
+            return vks_op_fail(target, VKSSM_ERR_ARG,
+                               "%s: at most %d elements between two batch entries expected, %llu found", name,
+                               INT32_MAX, (unsigned long long)used);
     }
     return VKSSM_OK;
 }
@@ -166,7 +175,8 @@ static vkssm_status check_a(const vks_op_target *target, const vks_scan *op, con
         VKS_TRY(check_shape(target, op, "scan: a", &op->a, 2, (uint32_t[]){s->n_batch, s->n_channel}));
     else
         VKS_TRY(check_shape(target, op, "scan: a", &op->a, 1, (uint32_t[]){s->n_channel}));
-    return per_batch ? vks_check_stride(target, "scan: a", &op->a, 0, op->a.dtype == VKSSM_DTYPE_F32 ? 1 : 2) : VKSSM_OK;
+    return per_batch ? vks_check_stride(target, "scan: a", &op->a, 0, op->a.dtype == VKSSM_DTYPE_F32 ? 1 : 2)
+                     : VKSSM_OK;
 }
 
 static vkssm_status check_state(const vks_op_target *target, const vks_scan *op, const sizes *s, const char *name,
@@ -182,7 +192,8 @@ static bool overlap(const vks_tensor *x, const vks_tensor *y) {
            y->address < x->address + vks_tensor_span(x);
 }
 static bool same_layout(const vks_tensor *x, const vks_tensor *y) {
-    return x->address == y->address && x->dtype == y->dtype && x->stride[0] == y->stride[0] && x->stride[1] == y->stride[1];
+    return x->address == y->address && x->dtype == y->dtype && x->stride[0] == y->stride[0] &&
+           x->stride[1] == y->stride[1];
 }
 // Columns of the same rows do not touch each other.
 static bool side_by_side(const vks_tensor *x, const vks_tensor *y, uint64_t n_element) {
@@ -196,18 +207,21 @@ static bool side_by_side(const vks_tensor *x, const vks_tensor *y, uint64_t n_el
 static vkssm_status check_overlaps(const vks_op_target *target, const vks_scan *op) {
     uint64_t n_element = (uint64_t)op->b.shape[2] * (op->is_complex ? 2 : 1);
     if (overlap(&op->h, &op->b) && !same_layout(&op->h, &op->b) && !side_by_side(&op->h, &op->b, n_element))
-        return vks_op_fail(target, VKSSM_ERR_ARG, "scan: h: b itself or other memory than b's expected, an overlap found");
+        return vks_op_fail(target, VKSSM_ERR_ARG,
+                           "scan: h: b itself or other memory than b's expected, an overlap found");
     bool a_step = op->a.n_dim == op->b.n_dim;
     if (overlap(&op->h, &op->a) && !(a_step && side_by_side(&op->h, &op->a, n_element)))
         return vks_op_fail(target, VKSSM_ERR_ARG, "scan: h: other memory than a's expected, an overlap found");
     // Packed: a segment of time may begin a sequence after another one has ended it.
     if (overlap(&op->last, &op->initial) && (op->last.address != op->initial.address || op->offsets.address))
-        return vks_op_fail(target, VKSSM_ERR_ARG, "scan: last: %sother memory than initial's expected, an overlap found",
+        return vks_op_fail(target, VKSSM_ERR_ARG,
+                           "scan: last: %sother memory than initial's expected, an overlap found",
                            op->offsets.address ? "" : "initial itself or ");
     const vks_tensor *others[] = {&op->initial, &op->last, &op->resets, &op->offsets, &op->scratch};
     for (size_t i = 0; i < VKS_COUNT(others); i++)
         if (overlap(&op->h, others[i]))
-            return vks_op_fail(target, VKSSM_ERR_ARG, "scan: h: other memory than that of the states, resets, offsets and "
+            return vks_op_fail(target, VKSSM_ERR_ARG,
+                               "scan: h: other memory than that of the states, resets, offsets and "
                                "scratch expected, an overlap found");
     return VKSSM_OK;
 }
@@ -230,12 +244,15 @@ static vkssm_status check(const vks_op_target *target, const vks_scan *op, const
     }
     if (op->offsets.address) {
         if (op->offsets.n_dim != 1 || op->offsets.shape[0] < 2)
-            return vks_op_fail(target, VKSSM_ERR_ARG, "scan: offsets: shape [n+1] with n at least 1 expected, %u dimensions "
-                               "of %u found", op->offsets.n_dim, op->offsets.shape[0]);
+            return vks_op_fail(target, VKSSM_ERR_ARG,
+                               "scan: offsets: shape [n+1] with n at least 1 expected, %u dimensions "
+                               "of %u found",
+                               op->offsets.n_dim, op->offsets.shape[0]);
         VKS_TRY(vks_check_shape(target, "scan: offsets", &op->offsets, VKS_SHAPE(op->offsets.shape[0])));
         VKS_TRY(vks_check_dtype(target, "scan: offsets", &op->offsets, VKSSM_DTYPE_I32));
         if (s->n_batch != 1)
-            return vks_op_fail(target, VKSSM_ERR_ARG, "scan: offsets: one time axis (B = 1) expected, %u found", s->n_batch);
+            return vks_op_fail(target, VKSSM_ERR_ARG, "scan: offsets: one time axis (B = 1) expected, %u found",
+                               s->n_batch);
     }
     VKS_TRY(check_state(target, op, s, "scan: initial", &op->initial));
     VKS_TRY(check_state(target, op, s, "scan: last", &op->last));
@@ -249,23 +266,27 @@ static vkssm_status check_plan(const vks_op_target *target, const vks_scan *op, 
     if (!is_power_of_two(p->n_lane) || !is_power_of_two(p->n_side) || !is_power_of_two(p->n_step) || p->n_step < 4 ||
         p->n_step > 16 || n_invocation > 1024 || n_invocation > caps->max_workgroup_invocations ||
         n_invocation * bytes_shared > caps->max_shared_size)
-        return vks_op_fail(target, VKSSM_ERR_ARG, "scan: tuning: powers of two that the device can run expected, %u lanes, %u "
-                           "side by side, %u steps found", p->n_lane, p->n_side, p->n_step);
+        return vks_op_fail(target, VKSSM_ERR_ARG,
+                           "scan: tuning: powers of two that the device can run expected, %u lanes, %u "
+                           "side by side, %u steps found",
+                           p->n_lane, p->n_side, p->n_step);
     if (p->n_segment == 1) return VKSSM_OK;
     if (p->segment_size % tile || !is_power_of_two(p->segment_size))
-        return vks_op_fail(target, VKSSM_ERR_ARG, "scan: tuning: a segment of a power of two of %llu steps expected, %u found",
+        return vks_op_fail(target, VKSSM_ERR_ARG,
+                           "scan: tuning: a segment of a power of two of %llu steps expected, %u found",
                            (unsigned long long)tile, p->segment_size);
     uint64_t wanted = scratch_of(op, s, p);
     VKS_TRY(vks_check_shape(target, "scan: scratch", &op->scratch, VKS_SHAPE(op->scratch.shape[0])));
     VKS_TRY(vks_check_dtype(target, "scan: scratch", &op->scratch, VKSSM_DTYPE_F32));
     VKS_TRY(vks_check_alignment(target, "scan: scratch", &op->scratch, 8));
     if (op->scratch.shape[0] < wanted)
-        return vks_op_fail(target, VKSSM_ERR_ARG, "scan: scratch: %llu floats expected, %u found", (unsigned long long)wanted,
-                           op->scratch.shape[0]);
+        return vks_op_fail(target, VKSSM_ERR_ARG, "scan: scratch: %llu floats expected, %u found",
+                           (unsigned long long)wanted, op->scratch.shape[0]);
     return VKSSM_OK;
 }
 
-// ---- recording -------------------------------------------------------------------------------------------------------
+// ---- recording
+// -------------------------------------------------------------------------------------------------------
 
 // Whether every row of the tensor starts on a multiple of `multiple` elements, and the tensor on as many bytes.
 static bool is_aligned(const vks_tensor *tensor, uint32_t multiple) {
@@ -301,21 +322,22 @@ static uint32_t greatest_common_divisor(uint32_t x, uint32_t y) {
 static uint32_t permutation_of(uint32_t n) {
     if (n < 3 || n >= 1u << 16) return 0;
     uint32_t factor = n * 5 / 8 + 1;
-    while (greatest_common_divisor(factor, n) != 1) factor++;
+    while (greatest_common_divisor(factor, n) != 1)
+        factor++;
     return factor;
 }
 
-static vkssm_status record(const vks_op_target *target, const vks_scan *op, const sizes *s, const plan *p, bool reduce) {
+static vkssm_status record(const vks_op_target *target, const vks_scan *op, const sizes *s, const plan *p,
+                           bool reduce) {
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
     uint32_t wg_size = p->n_lane * p->n_side;
     bool can_subgroup = p->n_lane > 1 && wg_size % traits.subgroup_size == 0;
     const uint32_t candidates[] = {VKS_SHADER_scan_sg, VKS_SHADER_scan};
     uint32_t shader = vks_kernel_choose(target->kernels, candidates + !can_subgroup, 1 + can_subgroup);
-    uint64_t n_group =
-        (uint64_t)vks_div_up(s->n_unit, p->n_side) * (p->n_segment - reduce) * s->n_batch;
+    uint64_t n_group = (uint64_t)vks_div_up(s->n_unit, p->n_side) * (p->n_segment - reduce) * s->n_batch;
     if (n_group > UINT32_MAX)
-        return vks_op_fail(target, VKSSM_ERR_UNSUPPORTED, "scan: at most %u workgroups expected, %llu needed", UINT32_MAX,
-                           (unsigned long long)n_group);
+        return vks_op_fail(target, VKSSM_ERR_UNSUPPORTED, "scan: at most %u workgroups expected, %llu needed",
+                           UINT32_MAX, (unsigned long long)n_group);
     uint32_t n_row = vks_div_up((uint32_t)n_group, 65535), n_column = vks_div_up((uint32_t)n_group, n_row);
     struct vks_scan_params push = {
         .a = op->a.address,
@@ -345,13 +367,14 @@ static vkssm_status record(const vks_op_target *target, const vks_scan *op, cons
     };
     uint32_t flags = flags_of(op, s, p) | (reduce ? VKS_SCAN_REDUCE : 0);
     vks_access totals = {op->scratch.address, p->n_segment > 1 ? 4 * scratch_of(op, s, p) : 0, reduce};
-    vks_access accesses[] = {vks_reads(&op->a),       vks_reads(&op->b),       totals,            vks_reads(&op->initial),
-                             vks_reads(&op->resets), vks_reads(&op->offsets), vks_writes(&op->h), vks_writes(&op->last)};
+    vks_access accesses[] = {vks_reads(&op->a),       vks_reads(&op->b),      totals,
+                             vks_reads(&op->initial), vks_reads(&op->resets), vks_reads(&op->offsets),
+                             vks_writes(&op->h),      vks_writes(&op->last)};
     return vks_kernel_dispatch(
         target, &(vks_kernel_call){
                     .shader = shader,
-                    .constants = (uint32_t[]){wg_size, p->n_side, p->n_step, op->a.dtype, op->b.dtype, op->h.dtype, flags,
-                                              p->permute ? permutation_of((uint32_t)n_group) : 0},
+                    .constants = (uint32_t[]){wg_size, p->n_side, p->n_step, op->a.dtype, op->b.dtype, op->h.dtype,
+                                              flags, p->permute ? permutation_of((uint32_t)n_group) : 0},
                     .n_constant = 8,
                     .full_subgroups = shader == VKS_SHADER_scan_sg,
                     .push = &push,

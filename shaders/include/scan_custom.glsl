@@ -20,7 +20,8 @@ const bool vks_segments = (FLAGS & VKS_SCAN_CUSTOM_SEGMENTS) != 0;
 const bool vks_check = (FLAGS & VKS_SCAN_CUSTOM_CHECK) != 0;
 
 shared element vks_shared[2 * WG_SIZE];
-uint vks_half, vks_batch, vks_channel;
+uint vks_half = 0; // of vks_shared that is written next
+uint vks_batch, vks_channel;
 
 uint vks_index(uint p) {
     uint t = vks_reverse ? params.n_time - 1 - p : p;

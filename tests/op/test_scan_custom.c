@@ -5,7 +5,8 @@
 #include "host/base/half.h"
 #include "tests/ref/ref.h"
 
-// ---- operators -------------------------------------------------------------------------------------------------------
+// ---- operators
+// -------------------------------------------------------------------------------------------------------
 
 // An element is up to 8 words: floats, or integers as the operator says.
 typedef union word {
@@ -80,12 +81,22 @@ static const scan_operator operators[] = {
      "struct element { int value; };\n"
      "element identity() { return element(-2147483647 - 1); }\n"
      "element combine(element left, element right) { return element(max(left.value, right.value)); }\n",
-     1, 1, {{-2147483648.0}}, combine_maximum, fill_maximum, 0}, // integers: exact
+     1,
+     1,
+     {{-2147483648.0}},
+     combine_maximum,
+     fill_maximum,
+     0}, // integers: exact
     {"matrix product",
      "struct element { mat2 m; };\n"
      "element identity() { return element(mat2(1)); }\n"
      "element combine(element left, element right) { return element(left.m * right.m); }\n",
-     4, 0, {{1, 0, 0, 1}}, combine_product, fill_product, 2e-4}, // some 1,100 products, each of 3 roundings of 2^-24
+     4,
+     0,
+     {{1, 0, 0, 1}},
+     combine_product,
+     fill_product,
+     2e-4}, // some 1,100 products, each of 3 roundings of 2^-24
     {"log-sum-exp",
      "struct element { float most, sum; };\n"
      "element identity() { return element(-1.0 / 0.0, 0.0); }\n"
@@ -94,7 +105,12 @@ static const scan_operator operators[] = {
      "    if (isinf(m)) return element(m, 0.0);\n"
      "    return element(m, x.sum * exp(x.most - m) + y.sum * exp(y.most - m));\n"
      "}\n",
-     2, 0, {{-INFINITY, 0}}, combine_log_sum, fill_log_sum, 1e-4}, // exponentials of up to 400, off by 2 |x| 2^-24
+     2,
+     0,
+     {{-INFINITY, 0}},
+     combine_log_sum,
+     fill_log_sum,
+     1e-4}, // exponentials of up to 400, off by 2 |x| 2^-24
     {"decay, state and reset",
      "struct element { float decay, state; uint reset; };\n"
      "element identity() { return element(1.0, 0.0, 0u); }\n"
@@ -102,14 +118,24 @@ static const scan_operator operators[] = {
      "    if (y.reset != 0u) return y;\n"
      "    return element(y.decay * x.decay, y.decay * x.state + y.state, x.reset);\n"
      "}\n",
-     3, 4, {{1, 0, 0}}, combine_decay, fill_decay, 1e-5}, // states of a few units that forget within some ten steps
+     3,
+     4,
+     {{1, 0, 0}},
+     combine_decay,
+     fill_decay,
+     1e-5}, // states of a few units that forget within some ten steps
     {"segmented sum",
      "struct element { float sum; uint head; };\n"
      "element identity() { return element(0.0, 0u); }\n"
      "element combine(element x, element y) {\n"
      "    return y.head != 0u ? y : element(x.sum + y.sum, x.head);\n"
      "}\n",
-     2, 2, {{0, 0}}, combine_segmented, fill_segmented, 0}, // sums of small integers: exact
+     2,
+     2,
+     {{0, 0}},
+     combine_segmented,
+     fill_segmented,
+     0}, // sums of small integers: exact
 };
 
 typedef struct shape {
@@ -118,8 +144,8 @@ typedef struct shape {
 } shape;
 // Fewer and more channels than make a CPU give each a lane of its own; one tile and many; short enough for one lane.
 static const shape shapes[] = {
-    {1, 1, 1, false, false, false},  {2, 3, 5, false, true, true},   {1, 1100, 3, false, false, true},
-    {2, 700, 2, true, false, true},  {1, 650, 1, true, true, true},  {1, 900, 2, false, true, false},
+    {1, 1, 1, false, false, false},   {2, 3, 5, false, true, true},  {1, 1100, 3, false, false, true},
+    {2, 700, 2, true, false, true},   {1, 650, 1, true, true, true}, {1, 900, 2, false, true, false},
     {3, 100, 20, false, false, true}, {2, 90, 9, true, true, true},
 };
 
@@ -136,14 +162,16 @@ static void write_element(const scan_operator *o, const double *at, word *words)
 }
 static number read_element(const scan_operator *o, const word *words) {
     number n = {{0}};
-    for (uint32_t k = 0; k < o->n_word; k++) n.at[k] = o->integers >> k & 1 ? words[k].i : (double)words[k].f;
+    for (uint32_t k = 0; k < o->n_word; k++)
+        n.at[k] = o->integers >> k & 1 ? words[k].i : (double)words[k].f;
     return n;
 }
 
 // 0 if the same; a part of what is allowed.
 static double error_of(const scan_operator *o, number found, number wanted) {
     double size = 1, worst = 0;
-    for (uint32_t k = 0; k < o->n_word; k++) size = fmax(size, fabs(wanted.at[k]));
+    for (uint32_t k = 0; k < o->n_word; k++)
+        size = fmax(size, fabs(wanted.at[k]));
     for (uint32_t k = 0; k < o->n_word; k++) {
         double gap = fabs(found.at[k] - wanted.at[k]);
         if (found.at[k] == wanted.at[k]) continue;
@@ -199,9 +227,12 @@ static void run_shape(vkssm_scan_custom *scan, const scan_operator *o, const sha
             }
             if (s->states) CHECK_AT_MOST(error_of(o, read_element(o, last + row * o->n_word), sum), 1.0);
         }
-    if (!(worst <= 1)) CHECK_FAIL("%s b%u t%u d%u: %g of what is allowed", o->name, s->n_batch, s->n_time, s->n_channel, worst);
-    const uint8_t *behind = (const uint8_t *)(y + n * o->n_word), *behind_last = (const uint8_t *)(last + n_state * o->n_word);
-    for (size_t i = 0; i < size; i++) CHECK(behind[i] == 0x5a && behind_last[i] == 0x5a);
+    if (!(worst <= 1))
+        CHECK_FAIL("%s b%u t%u d%u: %g of what is allowed", o->name, s->n_batch, s->n_time, s->n_channel, worst);
+    const uint8_t *behind = (const uint8_t *)(y + n * o->n_word),
+                  *behind_last = (const uint8_t *)(last + n_state * o->n_word);
+    for (size_t i = 0; i < size; i++)
+        CHECK(behind[i] == 0x5a && behind_last[i] == 0x5a);
     // In place, and the same bits.
     memcpy(again, x, n * size);
     params.x = params.y = again;
@@ -229,7 +260,8 @@ static vkssm_scan_custom *create(const vkssm_scan_custom_params *params) {
 static void run_operator(const scan_operator *o) {
     vkssm_scan_custom *scan = create(&(vkssm_scan_custom_params){
         .source = o->source, .element_size = 4 * (size_t)o->n_word, .name = o->name, .check = true});
-    for (size_t i = 0; scan && i < VKS_COUNT(shapes); i++) run_shape(scan, o, &shapes[i]);
+    for (size_t i = 0; scan && i < VKS_COUNT(shapes); i++)
+        run_shape(scan, o, &shapes[i]);
     vkssm_scan_custom_destroy(&scan);
     CHECK(!scan);
     vkssm_scan_custom_destroy(&scan);
@@ -251,7 +283,8 @@ CHECK_CASE(segmented_sum) {
     run_operator(&operators[4]);
 }
 
-// ---- what is refused -------------------------------------------------------------------------------------------------
+// ---- what is refused
+// -------------------------------------------------------------------------------------------------
 
 #define PLAIN_ELEMENT "struct element { float a; };\n"
 #define PLAIN_IDENTITY "element identity() { return element(0.0); }\n"
@@ -265,22 +298,23 @@ static void refuse(const char *source, size_t size, vkssm_status status, const c
 }
 
 CHECK_CASE(broken_laws) {
-    vkssm_scan_custom *scan = create(&(vkssm_scan_custom_params){
-        .source = PLAIN_ELEMENT PLAIN_IDENTITY PLAIN_COMBINE, .element_size = 4});
+    vkssm_scan_custom *scan =
+        create(&(vkssm_scan_custom_params){.source = PLAIN_ELEMENT PLAIN_IDENTITY PLAIN_COMBINE, .element_size = 4});
     if (!scan) return;
     vkssm_scan_custom_destroy(&scan);
     refuse(PLAIN_ELEMENT PLAIN_IDENTITY "element combine(element x, element y) { return element(x.a - 0.5 * y.a); }", 4,
            VKSSM_ERR_ARG, "combine(identity(), x) = x does not hold for x = {");
     refuse(PLAIN_ELEMENT PLAIN_IDENTITY "element combine(element x, element y) { return y; }", 4, VKSSM_ERR_ARG,
            "combine(x, identity()) = x does not hold for x = {");
-    refuse(PLAIN_ELEMENT PLAIN_IDENTITY "element combine(element x, element y) { return element(x.a + y.a + x.a * x.a * y.a); }",
+    refuse(PLAIN_ELEMENT PLAIN_IDENTITY
+           "element combine(element x, element y) { return element(x.a + y.a + x.a * x.a * y.a); }",
            4, VKSSM_ERR_ARG, "associativity does not hold for x = {");
     CHECK_CONTAINS(vkssm_last_error(), ", z = {");
     CHECK_CONTAINS(vkssm_last_error(), ": (x y) z = {");
     CHECK_CONTAINS(vkssm_last_error(), "}, x (y z) = {");
     refuse("struct element { int a; };\nelement identity() { return element(1); }\n"
-           "element combine(element x, element y) { return element(x.a + y.a); }", 4,
-           VKSSM_ERR_ARG, "combine(identity(), x) = x does not hold for x = {");
+           "element combine(element x, element y) { return element(x.a + y.a); }",
+           4, VKSSM_ERR_ARG, "combine(identity(), x) = x does not hold for x = {");
     // Kept on these elements only: a clamped sum of numbers of one sign.
     static const float samples[] = {0.1f, 0.2f, 0.7f};
     vkssm_scan_custom_params params = {
@@ -292,19 +326,21 @@ CHECK_CASE(broken_laws) {
     };
     CHECK_REFUSED(vkssm_scan_create_custom(model_device, &params, &scan), VKSSM_ERR_ARG, "clamped sum: combine(");
     params.samples = samples;
-    CHECK_REFUSED(vkssm_scan_create_custom(model_device, &params, &scan), VKSSM_ERR_ARG, "at least one sample expected");
+    CHECK_REFUSED(vkssm_scan_create_custom(model_device, &params, &scan), VKSSM_ERR_ARG,
+                  "at least one sample expected");
     params.n_sample = 3;
     CHECK_OK(vkssm_scan_create_custom(model_device, &params, &scan));
     vkssm_scan_custom_destroy(&scan);
 }
 
 CHECK_CASE(compile_errors) {
-    vkssm_scan_custom *scan = create(&(vkssm_scan_custom_params){
-        .source = PLAIN_ELEMENT PLAIN_IDENTITY PLAIN_COMBINE, .element_size = 4});
+    vkssm_scan_custom *scan =
+        create(&(vkssm_scan_custom_params){.source = PLAIN_ELEMENT PLAIN_IDENTITY PLAIN_COMBINE, .element_size = 4});
     if (!scan) return;
     vkssm_scan_custom_destroy(&scan);
     refuse("struct element { float a; };\nelement identity() { return element(0.0); }\n"
-           "element combine(element x, element y) {\n    return element(x.b);\n}\n", 4, VKSSM_ERR_ARG, "operator:4: error: 'b'");
+           "element combine(element x, element y) {\n    return element(x.b);\n}\n",
+           4, VKSSM_ERR_ARG, "operator:4: error: 'b'");
     refuse("struct element { float a; }\n", 4, VKSSM_ERR_ARG, "operator:");
     refuse(PLAIN_ELEMENT PLAIN_IDENTITY, 4, VKSSM_ERR_ARG, "'combine'");
     refuse("", 4, VKSSM_ERR_ARG, "error");
@@ -312,27 +348,32 @@ CHECK_CASE(compile_errors) {
     refuse(PLAIN_ELEMENT PLAIN_IDENTITY PLAIN_COMBINE, 8, VKSSM_ERR_ARG,
            "a struct element of 8 bytes expected, 4 found in std430 layout");
     refuse("struct element { float a; vec2 b; };\nelement identity() { return element(0.0, vec2(0)); }\n"
-           "element combine(element x, element y) { return element(x.a + y.a, x.b + y.b); }\n", 12, VKSSM_ERR_ARG,
-           "of 12 bytes expected, 16 found");
-    refuse("struct element { float a[17]; };\nelement identity() { element e; for (int i = 0; i < 17; i++) e.a[i] = 0.0; return e; }\n"
-           "element combine(element x, element y) { return y; }\n", 64, VKSSM_ERR_ARG, "of at most 64 bytes expected, 68 found");
+           "element combine(element x, element y) { return element(x.a + y.a, x.b + y.b); }\n",
+           12, VKSSM_ERR_ARG, "of 12 bytes expected, 16 found");
+    refuse("struct element { float a[17]; };\nelement identity() { element e; for (int i = 0; i < 17; i++) e.a[i] = "
+           "0.0; return e; }\n"
+           "element combine(element x, element y) { return y; }\n",
+           64, VKSSM_ERR_ARG, "of at most 64 bytes expected, 68 found");
     refuse("struct element { double a; };\nelement identity() { return element(0.0); }\n"
-           "element combine(element x, element y) { return element(x.a + y.a); }\n", 8, VKSSM_ERR_UNSUPPORTED, "capability 10");
-    refuse(PLAIN_ELEMENT PLAIN_IDENTITY PLAIN_COMBINE, 68, VKSSM_ERR_ARG, "4 to 64 bytes in 32-bit words expected, 68 bytes");
+           "element combine(element x, element y) { return element(x.a + y.a); }\n",
+           8, VKSSM_ERR_UNSUPPORTED, "capability 10");
+    refuse(PLAIN_ELEMENT PLAIN_IDENTITY PLAIN_COMBINE, 68, VKSSM_ERR_ARG,
+           "4 to 64 bytes in 32-bit words expected, 68 bytes");
     refuse(PLAIN_ELEMENT PLAIN_IDENTITY PLAIN_COMBINE, 0, VKSSM_ERR_ARG, "4 to 64 bytes");
     refuse(NULL, 4, VKSSM_ERR_ARG, "GLSL source");
 }
 
 CHECK_CASE(custom_run_refuses) {
-    vkssm_scan_custom *scan = create(&(vkssm_scan_custom_params){
-        .source = PLAIN_ELEMENT PLAIN_IDENTITY PLAIN_COMBINE, .element_size = 4});
+    vkssm_scan_custom *scan =
+        create(&(vkssm_scan_custom_params){.source = PLAIN_ELEMENT PLAIN_IDENTITY PLAIN_COMBINE, .element_size = 4});
     if (!scan) return;
     float x[6] = {1, 2, 3, 4, 5, 6};
     const vkssm_scan_custom_run_params good = {
         .n_time = 3, .n_channel = 2, .x = x, .y = x, .x_size = sizeof x, .y_size = sizeof x};
     vkssm_scan_custom_run_params bad = good;
     bad.n_time = 0;
-    CHECK_REFUSED(vkssm_scan_custom_run(scan, &bad), VKSSM_ERR_ARG, "at least one step and one channel expected, 0 and 2 found");
+    CHECK_REFUSED(vkssm_scan_custom_run(scan, &bad), VKSSM_ERR_ARG,
+                  "at least one step and one channel expected, 0 and 2 found");
     bad = good;
     bad.y_size = 20;
     CHECK_REFUSED(vkssm_scan_custom_run(scan, &bad), VKSSM_ERR_ARG, "y: a size of 24 expected, 20 found");
@@ -353,22 +394,28 @@ CHECK_CASE(custom_run_refuses) {
     vkssm_scan_custom_destroy(&scan);
 }
 
-// ---- the recurrence --------------------------------------------------------------------------------------------------
+// ---- the recurrence
+// --------------------------------------------------------------------------------------------------
 
-// Every dtype, both orders, a of all kinds, in reverse with states and packed sequences; numbers that 16 bits hold exactly
-// are small, so that the storage's rounding is all that can differ: 2^-10 (F16) or 2^-8 (BF16) of states below 8.
+// Every dtype, both orders, a of all kinds, in reverse with states and packed sequences; numbers that 16 bits hold
+// exactly are small, so that the storage's rounding is all that can differ: 2^-10 (F16) or 2^-8 (BF16) of states
+// below 8.
 static void run_public(vkssm_dtype dtype, vkssm_scan_decay decay, bool is_complex, bool rows, uint32_t n_sequence) {
     enum { T = 37, D = 3 };
     uint32_t n_batch = n_sequence ? 1 : 2, n_state = n_sequence ? n_sequence : n_batch, part = is_complex ? 2 : 1;
     size_t n = (size_t)n_batch * T * D * part, size = vkssm_dtype_size(dtype);
     size_t n_a = decay == VKSSM_SCAN_PER_STEP ? n : (size_t)(decay == VKSSM_SCAN_PER_BATCH ? n_batch : 1) * D * part;
-    float *a = model_alloc(n, sizeof *a), *b = model_alloc(n, sizeof *b), *initial = model_alloc(n_state * D * part, sizeof *b);
+    float *a = model_alloc(n, sizeof *a), *b = model_alloc(n, sizeof *b),
+          *initial = model_alloc(n_state * D * part, sizeof *b);
     float *last = model_alloc(n_state * D * part, sizeof *last);
     uint8_t *raw_a = model_alloc(n_a, size), *raw = model_alloc(n, size);
     uint64_t seed = n + part;
-    for (size_t i = 0; i < n_a; i++) a[i] = (float)(check_random(&seed) % 3) * 0.25f;
-    for (size_t i = 0; i < n; i++) b[i] = (float)(check_random(&seed) % 5) * 0.25f - 0.5f;
-    for (size_t i = 0; i < n_state * D * part; i++) initial[i] = (float)(check_random(&seed) % 9) - 4;
+    for (size_t i = 0; i < n_a; i++)
+        a[i] = (float)(check_random(&seed) % 3) * 0.25f;
+    for (size_t i = 0; i < n; i++)
+        b[i] = (float)(check_random(&seed) % 5) * 0.25f - 0.5f;
+    for (size_t i = 0; i < n_state * D * part; i++)
+        initial[i] = (float)(check_random(&seed) % 9) - 4;
     const uint32_t offsets[] = {0, 0, 10, 37}, resets[2 * T] = {[5] = 1, [T + 9] = 1};
     for (size_t i = 0; i < n_a; i++) {
         bool ordered = decay == VKSSM_SCAN_PER_STEP && rows;
@@ -390,19 +437,44 @@ static void run_public(vkssm_dtype dtype, vkssm_scan_decay decay, bool is_comple
             memcpy(raw + at * 4, &b[i], 4);
     }
     memcpy(last, initial, n_state * D * part * sizeof *last);
-    vkssm_scan_params params = {
-        .n_batch = n_batch, .n_time = T, .n_channel = D, .dtype = dtype, .decay = decay, .is_complex = is_complex,
-        .time_contiguous = rows, .reverse = true, .a = raw_a, .b = raw, .h = raw, .a_size = n_a * size, .b_size = n * size,
-        .h_size = n * size, .initial = last, .last = last, .resets = n_sequence ? NULL : resets,
-        .offsets = n_sequence ? offsets : NULL, .n_sequence = n_sequence};
+    vkssm_scan_params params = {.n_batch = n_batch,
+                                .n_time = T,
+                                .n_channel = D,
+                                .dtype = dtype,
+                                .decay = decay,
+                                .is_complex = is_complex,
+                                .time_contiguous = rows,
+                                .reverse = true,
+                                .a = raw_a,
+                                .b = raw,
+                                .h = raw,
+                                .a_size = n_a * size,
+                                .b_size = n * size,
+                                .h_size = n * size,
+                                .initial = last,
+                                .last = last,
+                                .resets = n_sequence ? NULL : resets,
+                                .offsets = n_sequence ? offsets : NULL,
+                                .n_sequence = n_sequence};
     CHECK_OK(vkssm_scan_run(model_device, &params));
     if (decay == VKSSM_SCAN_PER_CHANNEL)
-        for (size_t i = n_a; i < n_batch * n_a; i++) a[i] = a[i % n_a];
+        for (size_t i = n_a; i < n_batch * n_a; i++)
+            a[i] = a[i % n_a];
     double *h = model_alloc(n, sizeof *h), *wanted_last = model_alloc(n_state * D * part, sizeof *h);
-    ref_scan(&(ref_scan_args){.n_batch = n_batch, .n_time = T, .n_channel = D, .n_sequence = n_state, .is_complex = is_complex,
-                              .reverse = true, .a_step = decay == VKSSM_SCAN_PER_STEP, .a = a, .b = b, .initial = initial,
+    ref_scan(&(ref_scan_args){.n_batch = n_batch,
+                              .n_time = T,
+                              .n_channel = D,
+                              .n_sequence = n_state,
+                              .is_complex = is_complex,
+                              .reverse = true,
+                              .a_step = decay == VKSSM_SCAN_PER_STEP,
+                              .a = a,
+                              .b = b,
+                              .initial = initial,
                               .resets = n_sequence ? NULL : (const int32_t *)resets,
-                              .offsets = n_sequence ? (const int32_t *)offsets : NULL, .h = h, .last = wanted_last});
+                              .offsets = n_sequence ? (const int32_t *)offsets : NULL,
+                              .h = h,
+                              .last = wanted_last});
     double allowed = dtype == VKSSM_DTYPE_F32 ? 1e-5 : dtype == VKSSM_DTYPE_F16 ? 8 * 0x1p-10 : 8 * 0x1p-8;
     for (size_t i = 0; i < n; i++) {
         size_t p = i % part, e = i / part, t = e / D % T, d = e % D, batch = e / D / T;
@@ -414,9 +486,11 @@ static void run_public(vkssm_dtype dtype, vkssm_scan_decay decay, bool is_comple
         if (size == 4) memcpy(&found, raw + at * 4, 4);
         CHECK_NEAR((double)found, h[i], allowed);
     }
-    for (size_t i = 0; i < n_state * D * part; i++) CHECK_NEAR((double)last[i], wanted_last[i], 1e-5);
+    for (size_t i = 0; i < n_state * D * part; i++)
+        CHECK_NEAR((double)last[i], wanted_last[i], 1e-5);
     void *memory[] = {a, b, initial, last, raw_a, raw, h, wanted_last};
-    for (size_t i = 0; i < VKS_COUNT(memory); i++) free(memory[i]);
+    for (size_t i = 0; i < VKS_COUNT(memory); i++)
+        free(memory[i]);
 }
 
 CHECK_CASE(recurrence) {
@@ -431,12 +505,19 @@ CHECK_CASE(recurrence) {
 CHECK_CASE(recurrence_refuses) {
     float a[6] = {0}, b[6] = {0};
     const uint32_t backwards[] = {0, 2, 1, 3}, short_one[] = {0, 2}, late[] = {1, 3};
-    const vkssm_scan_params good = {
-        .n_time = 3, .n_channel = 2, .a = a, .b = b, .h = b, .a_size = sizeof a, .b_size = sizeof b, .h_size = sizeof b};
+    const vkssm_scan_params good = {.n_time = 3,
+                                    .n_channel = 2,
+                                    .a = a,
+                                    .b = b,
+                                    .h = b,
+                                    .a_size = sizeof a,
+                                    .b_size = sizeof b,
+                                    .h_size = sizeof b};
     CHECK_OK(vkssm_scan_run(model_device, &good));
     vkssm_scan_params bad = good;
     bad.n_time = 0;
-    CHECK_REFUSED(vkssm_scan_run(model_device, &bad), VKSSM_ERR_ARG, "at least one step and one channel expected, 0 and 2 found");
+    CHECK_REFUSED(vkssm_scan_run(model_device, &bad), VKSSM_ERR_ARG,
+                  "at least one step and one channel expected, 0 and 2 found");
     bad = good;
     bad.a_size = 8;
     CHECK_REFUSED(vkssm_scan_run(model_device, &bad), VKSSM_ERR_ARG, "scan: a: a size of 24 expected, 8 found");
@@ -458,7 +539,8 @@ CHECK_CASE(recurrence_refuses) {
     bad = good;
     bad.offsets = backwards;
     bad.n_sequence = 3;
-    CHECK_REFUSED(vkssm_scan_run(model_device, &bad), VKSSM_ERR_ARG, "offset 2 of at least 2 expected, 1 found: they go backwards");
+    CHECK_REFUSED(vkssm_scan_run(model_device, &bad), VKSSM_ERR_ARG,
+                  "offset 2 of at least 2 expected, 1 found: they go backwards");
     bad.offsets = short_one;
     bad.n_sequence = 1;
     CHECK_REFUSED(vkssm_scan_run(model_device, &bad), VKSSM_ERR_ARG, "offsets: an end of 3 expected, 2 found");

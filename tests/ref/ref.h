@@ -129,9 +129,9 @@ typedef struct ref_scan_args {
     const int32_t *offsets; // [n_sequence + 1] or NULL (then n_sequence is n_batch)
     double *h;              // [n_batch, n_time, n_channel]
     double *last;           // [n_sequence, n_channel]
-    // Like h and last, or NULL. Step t rounds to within the magnitude that its terms have without cancellation, M[t] =
-    // |a| M[t-1] + |b|. bound: what all roundings so far may add up to, E[t] = |a| E[t-1] + M[t]; spread: what they add up
-    // to if they are independent, the root of V[t] = |a|^2 V[t-1] + M[t]^2.
+    // Like h and last, or NULL. bound: what all roundings may add up to, whatever the order of operations. A step's is a part
+    // of M[t] = |a| M[t-1] + |b|, and decays as the state does: E[t] = |a| E[t-1] + M[t]. spread: what they do add up to if
+    // they are independent: the root of V[t] = |a|^2 V[t-1] + (|a h[t-1]| + |b|)^2.
     double *bound, *spread, *last_bound, *last_spread;
 } ref_scan_args;
 void ref_scan(const ref_scan_args *args);

@@ -1,28 +1,35 @@
 #include "ref.h"
 
-#include <complex.h>
 #include <math.h>
 
+typedef struct number {
+    double re, im;
+} number;
+
 typedef struct channel_state {
-    double complex h;
+    number h;
     double magnitude, bound, variance;
 } channel_state;
 
-static double complex number(const ref_scan_args *args, const float *values, size_t i) {
-    if (!values) return 0;
-    return args->is_complex ? CMPLX(values[2 * i], values[2 * i + 1]) : values[i];
+static number number_at(const ref_scan_args *args, const float *values, size_t i) {
+    if (!values) return (number){0, 0};
+    return args->is_complex ? (number){(double)values[2 * i], (double)values[2 * i + 1]}
+                            : (number){(double)values[i], 0};
 }
 
-// Part by part: C's product of complex numbers treats infinities in a way of its own.
-static double complex product(double complex x, double complex y) {
-    double real = creal(x) * creal(y) - cimag(x) * cimag(y), imaginary = creal(x) * cimag(y) + cimag(x) * creal(y);
-    return CMPLX(real, imaginary);
+static double size_of(number x) {
+    return hypot(x.re, x.im);
+}
+
+static number next(const ref_scan_args *args, number a, number h, number b) {
+    if (!args->is_complex) return (number){a.re * h.re + b.re, 0};
+    return (number){a.re * h.re - a.im * h.im + b.re, a.re * h.im + a.im * h.re + b.im};
 }
 
 static void store(const ref_scan_args *args, const channel_state *state, size_t i, double *h, double *bound,
                   double *spread) {
     for (size_t part = 0, n = args->is_complex ? 2 : 1; part < n; part++) {
-        h[n * i + part] = part ? cimag(state->h) : creal(state->h);
+        h[n * i + part] = part ? state->h.im : state->h.re;
         if (bound) bound[n * i + part] = state->bound;
         if (spread) spread[n * i + part] = sqrt(state->variance);
     }
@@ -31,22 +38,21 @@ static void store(const ref_scan_args *args, const channel_state *state, size_t 
 // One channel of one sequence: times begin ... end-1 of batch entry `batch`.
 static void scan(const ref_scan_args *args, size_t batch, size_t sequence, size_t begin, size_t end, size_t channel) {
     size_t at_state = sequence * args->n_channel + channel;
-    channel_state s = {.h = number(args, args->initial, at_state)};
-    s.magnitude = cabs(s.h);
+    channel_state s = {.h = number_at(args, args->initial, at_state)};
+    s.magnitude = size_of(s.h);
     for (size_t step = 0; step < end - begin; step++) {
         size_t row = batch * args->n_time + (args->reverse ? end - 1 - step : begin + step);
         size_t at = row * args->n_channel + channel;
-        double complex a = number(args, args->a, args->a_step ? at : batch * args->n_channel + channel);
-        double complex b = number(args, args->b, at);
+        number a = number_at(args, args->a, args->a_step ? at : batch * args->n_channel + channel);
+        number b = number_at(args, args->b, at);
         if (args->resets && args->resets[row])
-            s = (channel_state){.h = b, .magnitude = cabs(b)};
+            s = (channel_state){.h = b, .magnitude = size_of(b)};
         else {
-            double complex decayed = args->is_complex ? product(a, s.h) : creal(a) * creal(s.h);
-            double size = cabs(a);
-            s.h = CMPLX(creal(decayed) + creal(b), cimag(decayed) + cimag(b));
-            s.magnitude = size * s.magnitude + cabs(b);
-            s.bound = size * s.bound + s.magnitude;
-            s.variance = size * size * s.variance + s.magnitude * s.magnitude;
+            double decay = size_of(a), terms = decay * size_of(s.h) + size_of(b);
+            s.h = next(args, a, s.h, b);
+            s.magnitude = decay * s.magnitude + size_of(b);
+            s.bound = decay * s.bound + s.magnitude;
+            s.variance = decay * decay * s.variance + terms * terms;
         }
         store(args, &s, at, args->h, args->bound, args->spread);
     }
