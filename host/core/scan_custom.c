@@ -83,8 +83,7 @@ vkssm_status vks_scan_custom_pipeline(vkssm_scan_custom *scan, uint32_t wg_size,
     return VKSSM_OK;
 }
 
-// ---- a run
-// -----------------------------------------------------------------------------------------------------------
+// ---- a run ---------------------------------------------------------------------------------------------------------
 
 typedef struct run {
     vkssm_scan_custom *scan;

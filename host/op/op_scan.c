@@ -31,8 +31,7 @@ static sizes sizes_of(const vks_scan *op) {
     return s;
 }
 
-// ---- the choice
-// ------------------------------------------------------------------------------------------------------
+// ---- the choice ----------------------------------------------------------------------------------------------------
 
 typedef struct plan {
     uint32_t n_lane, n_side, n_step;
@@ -127,8 +126,7 @@ uint64_t vks_scan_scratch_size(const vks_kernels *kernels, const vks_scan *op) {
     return scratch_of(op, &s, &p);
 }
 
-// ---- checks
-// ----------------------------------------------------------------------------------------------------------
+// ---- checks --------------------------------------------------------------------------------------------------------
 
 // The shape, with the 2 of complex numbers behind it.
 static vkssm_status check_shape(const vks_op_target *target, const vks_scan *op, const char *name,
@@ -285,8 +283,7 @@ static vkssm_status check_plan(const vks_op_target *target, const vks_scan *op, 
     return VKSSM_OK;
 }
 
-// ---- recording
-// -------------------------------------------------------------------------------------------------------
+// ---- recording -----------------------------------------------------------------------------------------------------
 
 // Whether every row of the tensor starts on a multiple of `multiple` elements, and the tensor on as many bytes.
 static bool is_aligned(const vks_tensor *tensor, uint32_t multiple) {

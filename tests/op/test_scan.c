@@ -406,8 +406,7 @@ CHECK_CASE(masked) {
     run_masked(run_few);
 }
 
-// ---- long and slow
-// ---------------------------------------------------------------------------------------------------
+// ---- long and slow -------------------------------------------------------------------------------------------------
 
 // |a| so near 1 that a state forgets over a million steps. What all roundings may add up to is far more than what they
 // do if they are independent, the root of their squares. 16 times that root is allowed where the phase turns: no sum of
@@ -517,8 +516,7 @@ CHECK_CASE(longest) {
     vks_free(found);
 }
 
-// ---- infinities and NaN
-// ----------------------------------------------------------------------------------------------
+// ---- infinities and NaN --------------------------------------------------------------------------------------------
 
 // The twin's finite numbers must be found, and nothing finite in place of its infinities and NaN.
 static void check_special(const gpu *g, const job *j, const vks_tensor *tensor, const double *wanted,
@@ -599,8 +597,7 @@ CHECK_CASE(unstable_but_empty) {
     free_input(&in);
 }
 
-// ---- the same bits
-// ---------------------------------------------------------------------------------------------------
+// ---- the same bits -------------------------------------------------------------------------------------------------
 
 // In whatever order workgroups run, and in place or not.
 CHECK_CASE(order_of_workgroups) {
@@ -634,8 +631,7 @@ CHECK_CASE(order_of_workgroups) {
     }
 }
 
-// ---- what is refused
-// -------------------------------------------------------------------------------------------------
+// ---- what is refused -----------------------------------------------------------------------------------------------
 
 CHECK_CASE(refuses) {
     vks_op_target target = {.kernels = gpu_open(0)->target.kernels};

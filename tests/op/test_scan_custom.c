@@ -5,8 +5,7 @@
 #include "host/base/half.h"
 #include "tests/ref/ref.h"
 
-// ---- operators
-// -------------------------------------------------------------------------------------------------------
+// ---- operators -----------------------------------------------------------------------------------------------------
 
 // An element is up to 8 words: floats, or integers as the operator says.
 typedef union word {
@@ -283,8 +282,7 @@ CHECK_CASE(segmented_sum) {
     run_operator(&operators[4]);
 }
 
-// ---- what is refused
-// -------------------------------------------------------------------------------------------------
+// ---- what is refused -----------------------------------------------------------------------------------------------
 
 #define PLAIN_ELEMENT "struct element { float a; };\n"
 #define PLAIN_IDENTITY "element identity() { return element(0.0); }\n"
@@ -394,8 +392,7 @@ CHECK_CASE(custom_run_refuses) {
     vkssm_scan_custom_destroy(&scan);
 }
 
-// ---- the recurrence
-// --------------------------------------------------------------------------------------------------
+// ---- the recurrence ------------------------------------------------------------------------------------------------
 
 // Every dtype, both orders, a of all kinds, in reverse with states and packed sequences; numbers that 16 bits hold
 // exactly are small, so that the storage's rounding is all that can differ: 2^-10 (F16) or 2^-8 (BF16) of states

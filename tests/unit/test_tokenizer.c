@@ -6,8 +6,7 @@
 #include "host/base/file.h"
 #include "tokenizer_fixture.h"
 
-// ---- fixtures
-// ---------------------------------------------------------------------------------------------------------
+// ---- fixtures ------------------------------------------------------------------------------------------------------
 
 static json_t *read_json(const char *name) {
     const char *folder = getenv("VKSSM_TEST_DATA");
@@ -47,8 +46,7 @@ static void check_round_trip(const vkssm_tokenizer *tokenizer, const char *text,
     vkssm_free(decoded);
 }
 
-// ---- recorded ids
-// -----------------------------------------------------------------------------------------------------
+// ---- recorded ids --------------------------------------------------------------------------------------------------
 
 CHECK_CASE(golden) {
     json_t *base = read_json("tokenizer.json"), *recorded = read_json("cases.json"), *item, *changes;
@@ -82,8 +80,7 @@ CHECK_CASE(golden) {
     json_decref(base);
 }
 
-// ---- a slow reference
-// -------------------------------------------------------------------------------------------------
+// ---- a slow reference ----------------------------------------------------------------------------------------------
 
 // Characters with the class that the GPT-2 pattern sees in them, so that the reference needs no table of Unicode.
 typedef struct letter {
@@ -238,8 +235,7 @@ CHECK_CASE(slow_reference) {
     }
 }
 
-// ---- round trips
-// ------------------------------------------------------------------------------------------------------
+// ---- round trips ---------------------------------------------------------------------------------------------------
 
 static size_t put_utf8(uint32_t c, char *out) {
     if (c < 0x80) return out[0] = (char)c, 1;
@@ -304,8 +300,7 @@ CHECK_CASE(long_words) {
     json_decref(base);
 }
 
-// ---- trained tokenizers
-// -----------------------------------------------------------------------------------------------
+// ---- trained tokenizers --------------------------------------------------------------------------------------------
 
 static vkssm_tokenizer *open_zoo(const char *file, char *path, size_t path_size) {
     const char *zoo = getenv("VKSSM_ZOO");
@@ -418,8 +413,7 @@ CHECK_CASE(paths) {
     CHECK_EQ(vkssm_tokenizer_open(folder, NULL, &tokenizer), VKSSM_ERR_IO); // a folder without a tokenizer.json
 }
 
-// ---- calls
-// ------------------------------------------------------------------------------------------------------------
+// ---- calls ---------------------------------------------------------------------------------------------------------
 
 CHECK_CASE(find_and_decode) {
     json_t *base = json_loads(SMALL(""), 0, NULL);
@@ -637,8 +631,7 @@ CHECK_CASE(hostile_pattern) {
     json_decref(base);
 }
 
-// ---- out of memory
-// ----------------------------------------------------------------------------------------------------
+// ---- out of memory -------------------------------------------------------------------------------------------------
 
 // Every n-th allocation of opening, encoding and decoding fails once: an error or a full result, and nothing stays.
 CHECK_CASE(out_of_memory) {

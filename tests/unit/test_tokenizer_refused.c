@@ -141,8 +141,7 @@ CHECK_CASE(wrong_json) {
     }
 }
 
-// ---- begin and end tokens
-// ---------------------------------------------------------------------------------------------
+// ---- begin and end tokens ------------------------------------------------------------------------------------------
 
 #define TEMPLATE                                                                                                       \
     ", \"post_processor\": {\"type\": \"Sequence\", \"processors\": [{\"type\": \"ByteLevel\"}, "                      \
