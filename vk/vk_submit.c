@@ -5,7 +5,9 @@
 
 // Waits are cut into slices, so that a loss that another thread found ends them too.
 static const uint64_t slice_ns = 100000000;
-enum { N_IDLE_SLICE = 600, N_LOST_SLICE = 20 }; // a minute without progress; how long a lost device is given to settle
+// Slices without progress after which a device counts as lost: a minute, and half an hour for a CPU, whose driver compiles
+// large kernels inside the submission. And how many a lost device is given to settle.
+enum { N_IDLE_SLICE = 600, N_IDLE_SLICE_CPU = 18000, N_LOST_SLICE = 20 };
 
 vkssm_status vks_submit_start(vks_device *device) {
     const VkSemaphoreTypeCreateInfo type = {
@@ -44,10 +46,11 @@ static VkResult wait_slice(vks_device *device, uint64_t value) {
     return device->fn.WaitSemaphores(device->handle, &info, slice_ns);
 }
 
-// VK_TIMEOUT if the device has made no progress for a minute, or was found lost by another thread.
+// VK_TIMEOUT if the device has made no progress for too long, or was found lost by another thread.
 static VkResult wait_for(vks_device *device, uint64_t value) {
     uint64_t seen = 0;
-    for (int n_idle = 0; n_idle < N_IDLE_SLICE; n_idle++) {
+    int n_slice = device->probe.caps.type == VKS_DEVICE_CPU ? N_IDLE_SLICE_CPU : N_IDLE_SLICE;
+    for (int n_idle = 0; n_idle < n_slice; n_idle++) {
         VkResult result = wait_slice(device, value);
         if (result != VK_TIMEOUT || vks_device_is_lost(device)) return result;
         uint64_t now = seen;
@@ -68,7 +71,7 @@ vkssm_status vks_wait(vks_device *device, uint64_t value) {
     if (value == 0) return VKSSM_OK;
     VkResult result = wait_for(device, value);
     VKS_TRY(vks_check_not_lost(device));
-    if (result == VK_TIMEOUT) return vks_latch_lost(device, "no progress for a minute");
+    if (result == VK_TIMEOUT) return vks_latch_lost(device, "no progress for too long");
     return vks_check(device, result, "vkWaitSemaphores");
 }
 

@@ -223,7 +223,8 @@ bool vks_recorder_scope(vks_recorder *recorder, uint32_t index, const char **nam
 // Submit the command buffers of `recorders` in order, in one submission. The device counts submissions on one timeline
 // semaphore; *value is the count that tells that this one has finished. Locks the queue.
 vkssm_status vks_submit(vks_device *device, vks_recorder *const *recorders, uint32_t n_recorder, uint64_t *value);
-// Wait until submission `value` has finished. Errors: ERR_DEVICE_LOST (also after a minute without progress).
+// Wait until submission `value` has finished. Errors: ERR_DEVICE_LOST (also after a minute without progress, half
+// an hour on a CPU).
 vkssm_status vks_wait(vks_device *device, uint64_t value);
 bool vks_is_done(vks_device *device, uint64_t value); // true of a lost device, so that nobody polls for ever
 

@@ -383,11 +383,17 @@ static bool is_any(const scan_case *c) {
 static bool exchanges(const scan_case *c) {
     return c->tuning.n_lane > 1;
 }
+static bool exchanges_even(const scan_case *c) {
+    return exchanges(c) && (c - cases) % 2 == 0;
+}
+static bool exchanges_odd(const scan_case *c) {
+    return exchanges(c) && (c - cases) % 2 == 1;
+}
 static bool is_alone(const scan_case *c) { // without exchange between lanes all variants are one
     return c->tuning.n_lane == 1;
 }
 static void run_exchanging(gpu *g) {
-    run_table(g, true, 1, exchanges);
+    run_table(g, true, 1, exchanges_even);
 }
 static void run_few(gpu *g) {
     run_table(g, true, 7, is_any);
@@ -401,6 +407,9 @@ CHECK_CASE(alone) {
 }
 CHECK_CASE(variants) {
     run_variants("scan", run_exchanging);
+}
+CHECK_CASE(variant_preferred) { // the other half of the cases
+    run_table(gpu_open(0), true, 1, exchanges_odd);
 }
 CHECK_CASE(masked) {
     run_masked(run_few);
@@ -708,6 +717,7 @@ int main(int argc, char **argv) {
                     (check_case[]){CHECK_RUN(chosen),
                                    CHECK_RUN(alone),
                                    CHECK_RUN(variants),
+                                   CHECK_RUN(variant_preferred),
                                    CHECK_RUN(masked),
                                    CHECK_RUN(million_steps),
                                    CHECK_RUN(closed_form),
