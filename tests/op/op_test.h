@@ -23,6 +23,41 @@ static inline void check_twin(const gpu *g, const char *label, const vks_tensor 
     vks_free(found);
 }
 
+// A case that was recorded: what it is called, its output, and what the twin says of it.
+typedef struct op_job {
+    char label[96];
+    vks_tensor y;
+    double *wanted, *scale; // of as many elements as y: see op_expect
+} op_job;
+
+// Place a case's operands, record its operator, and run its twin.
+typedef void op_record(gpu *g, const void *one, uint64_t seed, op_job *job);
+
+// Room for what the twin says of y.
+static inline void op_expect(op_job *job, vks_tensor y, size_t n) {
+    job->y = y;
+    job->wanted = gpu_alloc(n, sizeof *job->wanted);
+    job->scale = gpu_alloc(n, sizeof *job->scale);
+}
+
+// All cases of a table in one submission, each against its twin (check_twin).
+static inline void run_against_twin(gpu *g, const void *cases, size_t n_case, size_t case_size, op_record *record,
+                                    double factor) {
+    op_job *jobs = gpu_alloc(n_case, sizeof *jobs);
+    gpu_begin(g);
+    for (size_t i = 0; i < n_case; i++)
+        record(g, (const char *)cases + i * case_size, i, &jobs[i]);
+    CHECK(gpu_run(g));
+    for (size_t i = 0; i < n_case; i++) {
+        check_twin(g, jobs[i].label, &jobs[i].y, jobs[i].wanted, jobs[i].scale, factor);
+        vks_free(jobs[i].wanted);
+        vks_free(jobs[i].scale);
+    }
+    vks_free(jobs);
+}
+#define RUN_AGAINST_TWIN(g, cases, record, factor)                                                                     \
+    run_against_twin(g, cases, VKS_COUNT(cases), sizeof *(cases), record, factor)
+
 // With features masked: the selector's choice must do.
 static inline void run_masked(void (*run)(gpu *g)) {
     gpu *g = gpu_open(GPU_MASK_ALL);

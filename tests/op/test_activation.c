@@ -39,13 +39,8 @@ static const activation_case cases[] = {
 // likewise 6. The tail of gelu_erf is a polynomial of 1 rounding of relative error, evaluated with 3. Reached: 6.
 static const double roundings = 16;
 
-typedef struct job {
-    char label[96];
-    vks_tensor y;
-    double *wanted, *scale;
-} job;
-
-static void record(gpu *g, const activation_case *c, uint64_t seed, job *j) {
+static void record(gpu *g, const void *one, uint64_t seed, op_job *j) {
+    const activation_case *c = one;
     static const char *const names[] = {"none", "gelu tanh", "gelu erf"};
     snprintf(j->label, sizeof j->label, "t%u d%u %s %s = %s %s%s%s%s", c->n_row, c->n_channel, vkssm_dtype_name(c->x),
              vkssm_dtype_name(c->skip), vkssm_dtype_name(c->y), names[c->act], c->with & SKIP ? " skip" : "",
@@ -69,9 +64,7 @@ static void record(gpu *g, const activation_case *c, uint64_t seed, job *j) {
     op.y = gpu_rows(g, c->with & ADD ? GPU_IN_OUT : GPU_OUT, c->y, c->n_row, c->n_channel, stride,
                     c->with & ADD ? added : NULL);
     CHECK_OK(vks_op_activation(&g->target, &op));
-    j->y = op.y;
-    j->wanted = gpu_alloc(n, sizeof *j->wanted);
-    j->scale = gpu_alloc(n, sizeof *j->scale);
+    op_expect(j, op.y, n);
     ref_activation(&(ref_activation_args){.n_row = c->n_row,
                                           .n_channel = c->n_channel,
                                           .x = x,
@@ -90,16 +83,7 @@ static void record(gpu *g, const activation_case *c, uint64_t seed, job *j) {
 }
 
 static void run_cases(gpu *g) {
-    job jobs[VKS_COUNT(cases)];
-    gpu_begin(g);
-    for (size_t i = 0; i < VKS_COUNT(cases); i++)
-        record(g, &cases[i], i, &jobs[i]);
-    CHECK(gpu_run(g));
-    for (size_t i = 0; i < VKS_COUNT(cases); i++) {
-        check_twin(g, jobs[i].label, &jobs[i].y, jobs[i].wanted, jobs[i].scale, roundings);
-        vks_free(jobs[i].wanted);
-        vks_free(jobs[i].scale);
-    }
+    RUN_AGAINST_TWIN(g, cases, record, roundings);
 }
 CHECK_CASE(selected) {
     run_cases(gpu_open(0));

@@ -30,13 +30,8 @@ static const layer_norm_case cases[] = {
 // much at most is seen as 4. Reached: 5.
 static const double roundings = 12;
 
-typedef struct job {
-    char label[96];
-    vks_tensor y;
-    double *wanted, *scale;
-} job;
-
-static void record(gpu *g, const layer_norm_case *c, uint64_t seed, job *j) {
+static void record(gpu *g, const void *one, uint64_t seed, op_job *j) {
+    const layer_norm_case *c = one;
     snprintf(j->label, sizeof j->label, "t%u d%u %s = %s%s%s", c->n_row, c->n_channel, vkssm_dtype_name(c->x),
              vkssm_dtype_name(c->y), c->affine ? " affine" : "", c->in_place ? " in place" : "");
     g->label = j->label;
@@ -53,9 +48,7 @@ static void record(gpu *g, const layer_norm_case *c, uint64_t seed, job *j) {
     };
     op.y = c->in_place ? op.x : gpu_rows(g, GPU_OUT, c->y, c->n_row, c->n_channel, stride + 2, NULL);
     CHECK_OK(vks_op_layer_norm(&g->target, &op));
-    j->y = op.y;
-    j->wanted = gpu_alloc(n, sizeof *j->wanted);
-    j->scale = gpu_alloc(n, sizeof *j->scale);
+    op_expect(j, op.y, n);
     ref_layer_norm(&(ref_layer_norm_args){.n_row = c->n_row,
                                           .n_channel = c->n_channel,
                                           .x = x,
@@ -71,16 +64,7 @@ static void record(gpu *g, const layer_norm_case *c, uint64_t seed, job *j) {
 }
 
 static void run_cases(gpu *g) {
-    job jobs[VKS_COUNT(cases)];
-    gpu_begin(g);
-    for (size_t i = 0; i < VKS_COUNT(cases); i++)
-        record(g, &cases[i], i, &jobs[i]);
-    CHECK(gpu_run(g));
-    for (size_t i = 0; i < VKS_COUNT(cases); i++) {
-        check_twin(g, jobs[i].label, &jobs[i].y, jobs[i].wanted, jobs[i].scale, roundings);
-        vks_free(jobs[i].wanted);
-        vks_free(jobs[i].scale);
-    }
+    RUN_AGAINST_TWIN(g, cases, record, roundings);
 }
 CHECK_CASE(selected) {
     run_cases(gpu_open(0));

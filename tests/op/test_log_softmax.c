@@ -20,13 +20,8 @@ static const log_softmax_case cases[] = {
 // is off by 2^-21, or 8 roundings of 1, near 1, and 3 units elsewhere. Reached: 3.
 static const double roundings = 18;
 
-typedef struct job {
-    char label[96];
-    vks_tensor y;
-    double *wanted, *scale;
-} job;
-
-static void record(gpu *g, const log_softmax_case *c, uint64_t seed, job *j) {
+static void record(gpu *g, const void *one, uint64_t seed, op_job *j) {
+    const log_softmax_case *c = one;
     snprintf(j->label, sizeof j->label, "t%u d%u of %g%s", c->n_row, c->n_channel, (double)c->magnitude,
              c->in_place ? " in place" : "");
     g->label = j->label;
@@ -36,25 +31,14 @@ static void record(gpu *g, const log_softmax_case *c, uint64_t seed, job *j) {
     vks_log_softmax op = {.x = gpu_rows(g, c->in_place ? GPU_IN_OUT : GPU_IN, F32, c->n_row, c->n_channel, stride, x)};
     op.y = c->in_place ? op.x : gpu_rows(g, GPU_OUT, F32, c->n_row, c->n_channel, stride + 1, NULL);
     CHECK_OK(vks_op_log_softmax(&g->target, &op));
-    j->y = op.y;
-    j->wanted = gpu_alloc(n, sizeof *j->wanted);
-    j->scale = gpu_alloc(n, sizeof *j->scale);
+    op_expect(j, op.y, n);
     ref_log_softmax(&(ref_log_softmax_args){
         .n_row = c->n_row, .n_channel = c->n_channel, .x = x, .y = j->wanted, .scale = j->scale});
     vks_free(x);
 }
 
 static void run_cases(gpu *g) {
-    job jobs[VKS_COUNT(cases)];
-    gpu_begin(g);
-    for (size_t i = 0; i < VKS_COUNT(cases); i++)
-        record(g, &cases[i], i, &jobs[i]);
-    CHECK(gpu_run(g));
-    for (size_t i = 0; i < VKS_COUNT(cases); i++) {
-        check_twin(g, jobs[i].label, &jobs[i].y, jobs[i].wanted, jobs[i].scale, roundings);
-        vks_free(jobs[i].wanted);
-        vks_free(jobs[i].scale);
-    }
+    RUN_AGAINST_TWIN(g, cases, record, roundings);
 }
 CHECK_CASE(selected) {
     run_cases(gpu_open(0));

@@ -18,12 +18,6 @@ static const pool_mean_case cases[] = {
 // 5 roundings). Reached: 1 here.
 static const double roundings = 6;
 
-typedef struct job {
-    char label[96];
-    vks_tensor y;
-    double *wanted, *scale;
-} job;
-
 // Steps first ... first+n_time-1 of every sequence as a tensor of their own.
 static vks_tensor place_call(gpu *g, const pool_mean_case *c, float *x, uint32_t call, uint64_t stride) {
     uint32_t n_all = c->n_time * c->n_call, n_row = c->n_sequence * c->n_time;
@@ -38,7 +32,8 @@ static vks_tensor place_call(gpu *g, const pool_mean_case *c, float *x, uint32_t
     return tensor;
 }
 
-static void record(gpu *g, const pool_mean_case *c, uint64_t seed, job *j) {
+static void record(gpu *g, const void *one, uint64_t seed, op_job *j) {
+    const pool_mean_case *c = one;
     snprintf(j->label, sizeof j->label, "b%u t%u d%u, %u calls", c->n_sequence, c->n_time, c->n_channel, c->n_call);
     g->label = j->label;
     uint32_t n_all = c->n_time * c->n_call;
@@ -47,14 +42,12 @@ static void record(gpu *g, const pool_mean_case *c, uint64_t seed, job *j) {
     vks_tensor state =
         gpu_rows(g, GPU_IN_OUT, F32, c->n_sequence, 3 * c->n_channel, 3 * c->n_channel + seed % 5, zeros);
     vks_pool_mean op = {.state = gpu_reshape(state, 1, GPU_SHAPE(c->n_sequence, 3, c->n_channel))};
-    j->y = gpu_rows(g, GPU_OUT, F32, c->n_sequence, c->n_channel, c->n_channel + 1, NULL);
+    op_expect(j, gpu_rows(g, GPU_OUT, F32, c->n_sequence, c->n_channel, c->n_channel + 1, NULL), n_out);
     for (uint32_t call = 0; call < c->n_call; call++) {
         op.x = place_call(g, c, x, call, c->n_channel + seed % 3);
         op.y = call + 1 == c->n_call || call % 2 ? j->y : (vks_tensor){0}; // calls with and without a result
         CHECK_OK(vks_op_pool_mean(&g->target, &op));
     }
-    j->wanted = gpu_alloc(n_out, sizeof *j->wanted);
-    j->scale = gpu_alloc(n_out, sizeof *j->scale);
     ref_pool_mean(&(ref_pool_mean_args){.n_sequence = c->n_sequence,
                                         .n_time = n_all,
                                         .n_channel = c->n_channel,
@@ -66,16 +59,7 @@ static void record(gpu *g, const pool_mean_case *c, uint64_t seed, job *j) {
 }
 
 static void run_cases(gpu *g) {
-    job jobs[VKS_COUNT(cases)];
-    gpu_begin(g);
-    for (size_t i = 0; i < VKS_COUNT(cases); i++)
-        record(g, &cases[i], i, &jobs[i]);
-    CHECK(gpu_run(g));
-    for (size_t i = 0; i < VKS_COUNT(cases); i++) {
-        check_twin(g, jobs[i].label, &jobs[i].y, jobs[i].wanted, jobs[i].scale, roundings);
-        vks_free(jobs[i].wanted);
-        vks_free(jobs[i].scale);
-    }
+    RUN_AGAINST_TWIN(g, cases, record, roundings);
 }
 CHECK_CASE(selected) {
     run_cases(gpu_open(0));
