@@ -69,6 +69,7 @@ void vks_bench_set_times(const vks_bench_times *times, const vkssm_bench_params 
     result->min_ns = times->min_ns;
     result->median_ns = times->median_ns;
     result->spread = times->spread;
+    memcpy(result->quarter_ns, times->quarter_ns, sizeof result->quarter_ns);
     double least = least_ns(params, result);
     result->limit_share = times->median_ns > 0 ? least / times->median_ns : 0;
 }

@@ -100,7 +100,7 @@ void vks_bench_finish(vks_bench *bench);
 typedef struct vks_bench_times {
     uint64_t n_run;
     uint32_t n_sample;
-    double min_ns, median_ns, spread;
+    double min_ns, median_ns, spread, quarter_ns[4];
     bool host_clock;
 } vks_bench_times;
 

@@ -4,12 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench_compare.h"
 #include "commands.h"
 #include "common.h"
 
+#ifndef VKSSM_COMMIT
+#define VKSSM_COMMIT "" // not built in a checkout
+#endif
+
 typedef struct bench_options {
     cli_setup setup;
-    const char *ops, *models;
+    const char *ops, *models, *baseline, *against;
     bool json, list, quick;
     double seconds;
 } bench_options;
@@ -73,6 +78,17 @@ static void end_progress(const char *what) {
     cli_progress(what, 1, 1);
 }
 
+// ---- a machine that slows down -------------------------------------------------------------------------------------
+
+// How much slower the last quarter of the samples was than the first; 0 if it was not.
+static double slowdown(const vkssm_bench_result *r) {
+    double first = r->quarter_ns[0], last = r->quarter_ns[3];
+    return first > 0 && last > first ? last / first - 1 : 0;
+}
+
+// Clocks that sink under heat or a power limit, or other programs. Larger than what a median's own noise makes.
+static const double worth_saying = 0.05;
+
 // ---- for people ----------------------------------------------------------------------------------------------------
 
 static const char *format_time(double ns, char text[32]) {
@@ -110,9 +126,11 @@ static void print_result(const vkssm_bench_result *r) {
     printf("%-46s %10s %7s %10.1f %10.3f %7.1f %%", r->name, format_time(r->median_ns, median), spread,
            per_second((double)r->bytes, r) * 1e-9, per_second((double)r->flop, r) * 1e-12, 100 * r->limit_share);
     if (r->n_token)
-        printf(" %12.1f\n", per_second(r->n_token, r));
-    else
-        printf("%s\n", r->host_clock ? "   (host clock)" : "");
+        printf(" %12.1f", per_second(r->n_token, r));
+    else if (r->host_clock)
+        printf("   (host clock)");
+    if (slowdown(r) > worth_saying) printf("   (the device slowed down by %.0f %% meanwhile)", 100 * slowdown(r));
+    printf("\n");
 }
 
 // ---- JSON ----------------------------------------------------------------------------------------------------------
@@ -158,10 +176,12 @@ static void json_lists(const vkssm_bench_result *r) {
 
 static void json_measures(const vkssm_bench_result *r) {
     printf("\"clock\": \"%s\", \"runs\": %" PRIu64 ", \"samples\": %" PRIu32 ", \"sets\": %" PRIu32
-           ", \"min_ns\": %.9g, \"median_ns\": %.9g, \"spread\": %.4g, \"bytes\": %" PRIu64 ", \"flop\": %" PRIu64
+           ", \"min_ns\": %.9g, \"median_ns\": %.9g, \"spread\": %.4g, \"quarter_ns\": [%.9g, %.9g, %.9g, %.9g], "
+           "\"bytes\": %" PRIu64 ", \"flop\": %" PRIu64
            ", \"gb_per_s\": %.9g, \"tflop_per_s\": %.9g, \"limit\": \"%s\", \"limit_share\": %.9g, ",
            r->host_clock ? "host" : "gpu", r->n_run, r->n_sample, r->n_set, r->min_ns, r->median_ns, r->spread,
-           r->bytes, r->flop, per_second((double)r->bytes, r) * 1e-9, per_second((double)r->flop, r) * 1e-12,
+           r->quarter_ns[0], r->quarter_ns[1], r->quarter_ns[2], r->quarter_ns[3], r->bytes, r->flop,
+           per_second((double)r->bytes, r) * 1e-9, per_second((double)r->flop, r) * 1e-12,
            r->compute_bound ? "gemm" : "copy", r->limit_share);
     if (r->n_token)
         printf("\"tokens\": %" PRIu32 ", \"tokens_per_s\": %.9g, \"activations\": \"%s\", ", r->n_token,
@@ -182,6 +202,7 @@ static void json_result(const vkssm_device_info *info, const vkssm_bench_limits 
     json_key_text("driver", info->driver);
     json_features(info->features);
     printf("\"vkssm_api_version\": %u, ", (unsigned)vkssm_api_version());
+    json_key_text("commit", VKSSM_COMMIT);
     json_limits(limits);
     printf("}\n");
 }
@@ -190,7 +211,7 @@ static void json_result(const vkssm_device_info *info, const vkssm_bench_limits 
 
 // All cases wanted; one that fails does not keep the others from running.
 static int run_cases(const bench_options *o, const cli_run *run, vkssm_bench_params *params,
-                     const vkssm_bench_limits *limits) {
+                     const vkssm_bench_limits *limits, bench_records *measured) {
     int status = CLI_OK;
     for (uint32_t i = 0; i < vkssm_bench_n_case(); i++) {
         vkssm_bench_case c;
@@ -210,7 +231,24 @@ static int run_cases(const bench_options *o, const cli_run *run, vkssm_bench_par
         else
             print_result(&result);
         fflush(stdout);
+        if (result.skipped[0]) continue;
+        if (!bench_add(measured, &result, &run->device_info)) return cli_fail("bench: out of memory");
     }
+    return status;
+}
+
+// Measure, then compare. What was measured is told even if the comparison cannot be.
+static int run_and_compare(const bench_options *o, const cli_run *run, vkssm_bench_params *params,
+                           const vkssm_bench_limits *limits) {
+    bench_records before = {0}, measured = {0};
+    int status = o->baseline ? bench_read(o->baseline, &before) : CLI_OK;
+    if (status == CLI_OK) status = run_cases(o, run, params, limits, &measured);
+    if (o->baseline && before.n && !o->json) {
+        int compared = bench_print_comparison(o->baseline, &before, &measured);
+        if (status == CLI_OK) status = compared;
+    }
+    bench_free(&before);
+    bench_free(&measured);
     return status;
 }
 
@@ -226,7 +264,18 @@ static int measure(const bench_options *o, const cli_run *run) {
     if (!o->json) print_limits(&run->device_info, &limits);
     fflush(stdout);
     params.limits = &limits;
-    return run_cases(o, run, &params, &limits);
+    return run_and_compare(o, run, &params, &limits);
+}
+
+// Two files, no measuring.
+static int compare_files(const bench_options *o) {
+    bench_records before = {0}, now = {0};
+    int status = bench_read(o->baseline, &before);
+    if (status == CLI_OK) status = bench_read(o->against, &now);
+    if (status == CLI_OK) status = bench_print_comparison(o->baseline, &before, &now);
+    bench_free(&before);
+    bench_free(&now);
+    return cli_end_output(status);
 }
 
 int cmd_bench(const cli_command *command, int argc, char **argv) {
@@ -256,12 +305,25 @@ int cmd_bench(const cli_command *command, int argc, char **argv) {
          .help = "storage of activations in models (default f32)",
          .type = CLI_DTYPE,
          .value = &o.setup.precision},
+        {.name = "--baseline",
+         .argument = "FILE",
+         .help = "compare with the cases of FILE, as --json printed them; status 1 if one became slower",
+         .type = CLI_TEXT,
+         .value = &o.baseline},
+        {.name = "--against",
+         .argument = "FILE",
+         .help = "measure nothing: compare these cases with those of --baseline",
+         .type = CLI_TEXT,
+         .value = &o.against},
         {.name = "--json", .help = "print one JSON object a case", .type = CLI_FLAG, .value = &o.json},
         CLI_DEVICE_OPTIONS(&o.setup),
         {0},
     };
     int status = cli_parse(command, options, argc, argv);
     if (status != CLI_GO_ON) return status;
+    if (o.against && !o.baseline) return cli_usage(command, "--against needs --baseline");
+    if (o.baseline && o.json) return cli_usage(command, "--baseline prints a table, --json none: expected one of them");
+    if (o.against) return compare_files(&o);
     status = check_pattern("--ops", o.ops, false);
     if (status == CLI_OK) status = check_pattern("--models", o.models, true);
     if (status != CLI_OK) return status;

@@ -37,7 +37,8 @@ static int print_version(void) {
 }
 
 static int wrong_usage(const char *finding, const char *word) {
-    cli_error("expected a command (info, generate, eval, logits, run or bench), found %s%s; see vkssm --help", finding, word);
+    cli_error("expected a command (info, generate, eval, logits, run or bench), found %s%s; see vkssm --help", finding,
+              word);
     return CLI_USAGE;
 }
 

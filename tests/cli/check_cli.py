@@ -763,6 +763,82 @@ def bench_on_the_host_clock():
     finite_numbers(report)
 
 
+def bench_file(folder, name, **cases):
+    """JSON lines as `bench --json` prints them; a case is (median, spread, samples) and perhaps the quarters' medians."""
+    path = os.path.join(folder, name)
+    with open(path, "w", encoding="utf-8") as file:
+        for case_name, (median, spread, samples, *quarters) in cases.items():
+            record = {"name": case_name, "device": "a device", "driver": "a driver", "median_ns": median}
+            record.update(spread=spread, samples=samples, quarter_ns=quarters or [median] * 4)
+            file.write(json.dumps(record) + "\n")
+    return path
+
+
+@case
+def bench_compared():
+    """Made-up measurements, so that it is known what has changed."""
+    with tempfile.TemporaryDirectory() as folder:
+        before = {"same": (1000, 0.01, 100), "slower": (1000, 0.01, 100), "faster": (1000, 0.01, 100)}
+        before.update(noisy=(1000, 0.3, 10), drifting=(1000, 0.001, 100), gone=(1000, 0.01, 100), steady=(1000, 0.0, 100))
+        now = {"same": (1004, 0.01, 100), "slower": (1030, 0.01, 100), "faster": (900, 0.01, 100)}
+        now.update(noisy=(1200, 0.3, 10), new=(7, 0, 1), steady=(1009, 0.0, 100))
+        # Three hundredths more, but its own quarters are four hundredths apart.
+        now["drifting"] = (1030, 0.001, 100, 1010, 1020, 1040, 1050)
+        before, now = bench_file(folder, "before", **before), bench_file(folder, "now", **now)
+        result = run("bench", "--baseline", before, "--against", now)
+        result.expect(result.status == 1 and b"1 of 6" in result.err and result.err.count(b"\n") == 1, "one slower case")
+        rows = {line.split()[0]: line.split()[-1] for line in result.out.decode().splitlines() if line and "%" in line}
+        equal("verdicts", {name: row for name, row in rows.items() if row != "%"}, {"slower": "SLOWER", "faster": "faster"})
+        equal("cases in both", set(rows), {"same", "slower", "faster", "noisy", "drifting", "steady"})
+        result = run("bench", "--baseline", now, "--against", now).passed()
+        result.expect(b"7 cases in both: 0 slower, 0 faster, 7 the same" in result.out, "nothing changed")
+
+
+@case
+def bench_baselines_that_are_none():
+    good = {"name": "x", "device": "d", "driver": "e", "median_ns": 1.5, "spread": 0.1, "samples": 9}
+    bad = {
+        "": "at least one measured case",
+        "{": "case 1: a JSON object",
+        "[1]": "case 1: a JSON object",
+        json.dumps(good) + "\n7": "case 2: a JSON object",
+        json.dumps(good) + "\n{'a'}": "case 2: a JSON object",
+        json.dumps({**good, "skipped": "too large"}): "at least one measured case",
+        json.dumps({**good, "name": 3}): '"name"',
+        json.dumps({**good, "driver": None}): '"driver"',
+        json.dumps({**good, "median_ns": 0}): '"median_ns" above 0',
+        json.dumps({**good, "median_ns": "1"}): '"median_ns" above 0',
+        json.dumps({**good, "spread": -1}): '"spread"',
+        json.dumps({**good, "samples": 0}): '"samples"',
+        json.dumps({**good, "quarter_ns": [1, 2]}): '"quarter_ns"',
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "baseline")
+        run("bench", "--baseline", path, "--against", path).failed(path, "cannot open")
+        for text, part in bad.items():
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            run("bench", "--baseline", path, "--against", path).failed(path, part)
+        one, other = bench_file(folder, "one", x=(1, 0, 1)), bench_file(folder, "other", y=(1, 0, 1))
+        run("bench", "--baseline", one, "--against", other).failed(one, "none found")
+    wrong_usage("bench", "--against", "x", parts=["--against", "--baseline"])
+    wrong_usage("bench", "--baseline", "x", "--json", parts=["--baseline", "--json"])
+
+
+@device_case
+def bench_against_a_baseline():
+    """A case that took no time before has become slower, whatever the machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        name = "rms_norm/t1d2560/f32"
+        quick = bench_file(folder, "quick", **{name: (0.001, 0, 100)})
+        options = ["--ops", name, "--seconds", "0.01"]
+        result = run("bench", *options, "--baseline", quick)
+        result.expect(result.status == 1 and b"SLOWER" in result.out and b"another device" in result.out, "a slower case")
+        slow = bench_file(folder, "slow", **{name: (1e15, 0, 100)})
+        result = run("bench", *options, "--baseline", slow).passed()
+        result.expect(b"faster" in result.out and b"1 faster" in result.out, "a faster case")
+
+
 # ---- run -------------------------------------------------------------------------------------------------------------
 
 

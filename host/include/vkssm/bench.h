@@ -73,6 +73,8 @@ typedef struct vkssm_bench_result {
     uint32_t n_sample, n_set;
     double min_ns, median_ns; // of a run, over the samples
     double spread;            // half the distance of the quartiles, as a part of the median
+    double quarter_ns[4];     // medians of the first, second, third and last quarter of the samples as they were taken:
+                              // how much the machine's speed moved meanwhile; all 0 with fewer than 8 samples
     uint64_t bytes;           // each input read once and each output written once
     uint64_t flop;            // floating-point operations of the definition
     uint32_t n_token;         // of models: tokens of a run
