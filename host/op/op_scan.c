@@ -5,9 +5,11 @@
 
 // Lanes at once below which time is split, and those that splitting aims at: enough loads under way to hide the latency
 // of the memory of the largest devices; on smaller ones more than enough.
-enum { ENOUGH_LANES = 48 << 10, WANTED_LANES = 256 << 10 };
+enum { ENOUGH_LANES = 48 << 10, WANTED_LANES = 128 << 10 };
 // Mesa's CPU driver leaves all loops of an invocation after 65,535 rounds in all. A tile is one round, and some more
 // where sequences are looked up.
+// Looks at a tile that is not there yet, each of about a microsecond on a GPU.
+enum { N_TURN = 64 };
 enum { CPU_MAX_TILE = 8192, CPU_MAX_TILE_PACKED = 256 };
 
 typedef struct sizes {
@@ -36,6 +38,7 @@ static sizes sizes_of(const vks_scan *op) {
 typedef struct plan {
     uint32_t n_lane, n_side, n_step;
     bool prefetch, permute;
+    bool look_back; // a segment is a tile
     uint32_t first; // steps that pad the time axis in front
     uint32_t segment_size, n_segment;
 } plan;
@@ -77,6 +80,19 @@ static void choose_lanes(const vks_scan *op, const sizes *s, bool cpu, plan *p) 
     if (p->n_lane * side < 64) p->n_side = 64 / p->n_lane; // short times: fill the subgroups with channels
 }
 
+static bool overlap(const vks_tensor *x, const vks_tensor *y) {
+    return x->address && y->address && x->address < y->address + vks_tensor_span(y) &&
+           y->address < x->address + vks_tensor_span(x);
+}
+
+// Look-back needs workgroups that go on once they have begun, or it computes things twice. The devices on which it was
+// tried, and found to be faster: NVIDIA's (shaders/MEASURED.md).
+static bool may_look_back(const vks_kernels *kernels, const vks_scan *op) {
+    const vks_caps *caps = vks_device_caps(vks_kernels_device(kernels));
+    bool in_place = overlap(&op->h, &op->b) || (op->a.n_dim == op->b.n_dim && overlap(&op->h, &op->a));
+    return caps->vendor_id == 0x10de && caps->type == VKS_DEVICE_DISCRETE && !in_place;
+}
+
 static plan plan_of(const vks_kernels *kernels, const vks_scan *op, const sizes *s) {
     const vks_scan_tuning *tuning = &op->tuning;
     bool cpu = vks_kernel_traits_of(kernels).cpu;
@@ -92,16 +108,22 @@ static plan plan_of(const vks_kernels *kernels, const vks_scan *op, const sizes 
     uint64_t n_tile = (n_time + tile - 1) / tile;
     uint64_t n_lane = (uint64_t)vks_div_up(s->n_unit, p.n_side) * p.n_side * p.n_lane * s->n_batch;
     uint64_t segment = n_tile * tile, most = op->offsets.address ? CPU_MAX_TILE_PACKED : CPU_MAX_TILE;
-    if (tuning->segment)
+    bool split = !cpu && n_lane < ENOUGH_LANES && n_tile >= 8;
+    p.look_back = tuning->look_back ? tuning->look_back == 1 : split && !tuning->segment && may_look_back(kernels, op);
+    if (p.look_back) {
+        p.prefetch = false;
+        segment = tile;
+    } else if (tuning->segment)
         segment = tuning->segment;
     else if (cpu && n_tile > most)
         segment = most * tile;
-    else if (!cpu && n_lane < ENOUGH_LANES && n_tile >= 8) {
+    else if (split) {
         uint64_t per_segment = 1, wanted = (WANTED_LANES + n_lane - 1) / n_lane;
         while (per_segment * 2 * wanted <= n_tile)
             per_segment *= 2;
         segment = per_segment * tile;
     }
+    p.look_back = p.look_back && segment < n_time;
     if (segment >= n_time) return p;
     p.segment_size = (uint32_t)segment;
     p.n_segment = (uint32_t)((n_time + segment - 1) / segment);
@@ -112,10 +134,12 @@ static bool has_cuts(const vks_scan *op, const plan *p) {
     return op->resets.address || op->offsets.address || p->first;
 }
 
-// As include/scan_run.glsl lays them out.
+// As include/scan_run.glsl lays them out; look-back: include/scan_slots.glsl.
 static uint64_t scratch_of(const vks_scan *op, const sizes *s, const plan *p) {
     if (p->n_segment == 1) return 0;
     uint64_t units = (uint64_t)s->n_batch * s->n_unit, n_total = units * p->n_segment;
+    if (p->look_back)
+        return 2 + 4 * (n_total + units) * (s->a_step ? 2 : 1) + (s->a_step ? 0 : 2 * units * VKS_SCAN_N_POWER);
     return 2 * (n_total + (s->a_step ? n_total : units * VKS_SCAN_N_POWER)) + (has_cuts(op, p) ? n_total : 0);
 }
 
@@ -123,7 +147,14 @@ uint64_t vks_scan_scratch_size(const vks_kernels *kernels, const vks_scan *op) {
     sizes s = sizes_of(op);
     if (!s.n_batch || !s.n_time || !s.n_channel) return 0;
     plan p = plan_of(kernels, op, &s);
-    return scratch_of(op, &s, &p);
+    uint64_t n = scratch_of(op, &s, &p);
+    if (!p.look_back || op->tuning.look_back) return n;
+    // Where the arrays will lie may not be known yet: enough for either algorithm.
+    vks_scan other = *op;
+    other.tuning.look_back = 2;
+    p = plan_of(kernels, &other, &s);
+    uint64_t n_other = scratch_of(op, &s, &p);
+    return n > n_other ? n : n_other;
 }
 
 // ---- checks --------------------------------------------------------------------------------------------------------
@@ -185,10 +216,6 @@ static vkssm_status check_state(const vks_op_target *target, const vks_scan *op,
     return vks_check_dense(target, name, tensor, 0);
 }
 
-static bool overlap(const vks_tensor *x, const vks_tensor *y) {
-    return x->address && y->address && x->address < y->address + vks_tensor_span(y) &&
-           y->address < x->address + vks_tensor_span(x);
-}
 static bool same_layout(const vks_tensor *x, const vks_tensor *y) {
     return x->address == y->address && x->dtype == y->dtype && x->stride[0] == y->stride[0] &&
            x->stride[1] == y->stride[1];
@@ -260,7 +287,7 @@ static vkssm_status check(const vks_op_target *target, const vks_scan *op, const
 static vkssm_status check_plan(const vks_op_target *target, const vks_scan *op, const sizes *s, const plan *p) {
     const vks_caps *caps = vks_device_caps(vks_kernels_device(target->kernels));
     uint64_t n_invocation = (uint64_t)p->n_lane * p->n_side, tile = (uint64_t)p->n_lane * p->n_step;
-    const uint32_t bytes_shared = 40; // of an invocation
+    const uint32_t bytes_shared = p->look_back ? 64 : 40; // of an invocation, at most
     if (!is_power_of_two(p->n_lane) || !is_power_of_two(p->n_side) || !is_power_of_two(p->n_step) || p->n_step < 4 ||
         p->n_step > 16 || n_invocation > 1024 || n_invocation > caps->max_workgroup_invocations ||
         n_invocation * bytes_shared > caps->max_shared_size)
@@ -269,6 +296,11 @@ static vkssm_status check_plan(const vks_op_target *target, const vks_scan *op, 
                            "side by side, %u steps found",
                            p->n_lane, p->n_side, p->n_step);
     if (p->n_segment == 1) return VKSSM_OK;
+    // A workgroup may compute another one's tile after that one has stored its h.
+    if (p->look_back && (overlap(&op->h, &op->b) || overlap(&op->h, &op->a)))
+        return vks_op_fail(
+            target, VKSSM_ERR_ARG,
+            "scan: tuning: an h in other memory than b's and a's expected to look back, an overlap found");
     if (p->segment_size % tile || !is_power_of_two(p->segment_size))
         return vks_op_fail(target, VKSSM_ERR_ARG,
                            "scan: tuning: a segment of a power of two of %llu steps expected, %u found",
@@ -324,14 +356,26 @@ static uint32_t permutation_of(uint32_t n) {
     return factor;
 }
 
-static vkssm_status record(const vks_op_target *target, const vks_scan *op, const sizes *s, const plan *p,
-                           bool reduce) {
+typedef enum pass_kind { APPLY, REDUCE, PREPARE } pass_kind; // with look-back PREPARE, then APPLY
+
+static uint32_t choose_variant(const vks_op_target *target, const plan *p) {
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
-    uint32_t wg_size = p->n_lane * p->n_side;
-    bool can_subgroup = p->n_lane > 1 && wg_size % traits.subgroup_size == 0;
-    const uint32_t candidates[] = {VKS_SHADER_scan_sg, VKS_SHADER_scan};
-    uint32_t shader = vks_kernel_choose(target->kernels, candidates + !can_subgroup, 1 + can_subgroup);
-    uint64_t n_group = (uint64_t)vks_div_up(s->n_unit, p->n_side) * (p->n_segment - reduce) * s->n_batch;
+    bool can_subgroup = p->n_lane > 1 && p->n_lane * p->n_side % traits.subgroup_size == 0;
+    const uint32_t two_pass[] = {VKS_SHADER_scan_sg, VKS_SHADER_scan};
+    const uint32_t one_pass[] = {VKS_SHADER_scan_lookback_sg, VKS_SHADER_scan_lookback};
+    return vks_kernel_choose(target->kernels, (p->look_back ? one_pass : two_pass) + !can_subgroup, 1 + can_subgroup);
+}
+
+static uint64_t n_group_of(const sizes *s, const plan *p, pass_kind pass) {
+    uint64_t n_unit = (uint64_t)s->n_batch * s->n_unit, wg_size = p->n_lane * p->n_side;
+    if (pass == PREPARE) return (n_unit * (p->n_segment + 1) + wg_size - 1) / wg_size;
+    return (uint64_t)vks_div_up(s->n_unit, p->n_side) * (p->n_segment - (pass == REDUCE)) * s->n_batch;
+}
+
+static vkssm_status record(const vks_op_target *target, const vks_scan *op, const sizes *s, const plan *p,
+                           pass_kind pass) {
+    uint32_t shader = choose_variant(target, p);
+    uint64_t n_group = n_group_of(s, p, pass);
     if (n_group > UINT32_MAX)
         return vks_op_fail(target, VKSSM_ERR_UNSUPPORTED, "scan: at most %u workgroups expected, %llu needed",
                            UINT32_MAX, (unsigned long long)n_group);
@@ -362,23 +406,35 @@ static vkssm_status record(const vks_op_target *target, const vks_scan *op, cons
         .segment_size = p->segment_size,
         .n_group = (uint32_t)n_group,
     };
-    uint32_t flags = flags_of(op, s, p) | (reduce ? VKS_SCAN_REDUCE : 0);
-    vks_access totals = {op->scratch.address, p->n_segment > 1 ? 4 * scratch_of(op, s, p) : 0, reduce};
+    uint32_t flags = flags_of(op, s, p) | (pass == REDUCE ? VKS_SCAN_REDUCE : pass == PREPARE ? VKS_SCAN_PREPARE : 0);
+    if (op->tuning.late) flags |= VKS_SCAN_LATE;
+    vks_access totals = {op->scratch.address, p->n_segment > 1 ? 4 * scratch_of(op, s, p) : 0,
+                         pass != APPLY || p->look_back};
     vks_access accesses[] = {vks_reads(&op->a),       vks_reads(&op->b),      totals,
                              vks_reads(&op->initial), vks_reads(&op->resets), vks_reads(&op->offsets),
                              vks_writes(&op->h),      vks_writes(&op->last)};
+    uint32_t permutation = p->permute && pass != PREPARE ? permutation_of((uint32_t)n_group) : 0;
+    const uint32_t constants[] = {p->n_lane * p->n_side,
+                                  p->n_side,
+                                  p->n_step,
+                                  op->a.dtype,
+                                  op->b.dtype,
+                                  op->h.dtype,
+                                  flags,
+                                  permutation,
+                                  op->tuning.n_turn ? op->tuning.n_turn : N_TURN,
+                                  op->tuning.withhold};
     return vks_kernel_dispatch(
         target, &(vks_kernel_call){
                     .shader = shader,
-                    .constants = (uint32_t[]){wg_size, p->n_side, p->n_step, op->a.dtype, op->b.dtype, op->h.dtype,
-                                              flags, p->permute ? permutation_of((uint32_t)n_group) : 0},
-                    .n_constant = 8,
-                    .full_subgroups = shader == VKS_SHADER_scan_sg,
+                    .constants = constants,
+                    .n_constant = p->look_back ? 10 : 8,
+                    .full_subgroups = shader == VKS_SHADER_scan_sg || shader == VKS_SHADER_scan_lookback_sg,
                     .push = &push,
                     .push_size = sizeof push,
                     .n_group = {n_column, n_row, 1},
                     .accesses = accesses,
-                    .n_access = VKS_COUNT(accesses) - (reduce ? 2 : 0),
+                    .n_access = VKS_COUNT(accesses) - (pass == APPLY ? 0 : 2),
                 });
 }
 
@@ -389,8 +445,8 @@ vkssm_status vks_op_scan(const vks_op_target *target, const vks_scan *op) {
     VKS_TRY(check_plan(target, op, &s, &p));
     vks_op_begin(target, "scan");
     vkssm_status status = VKSSM_OK;
-    if (p.n_segment > 1) status = record(target, op, &s, &p, true);
-    if (status == VKSSM_OK) status = record(target, op, &s, &p, false);
+    if (p.n_segment > 1) status = record(target, op, &s, &p, p.look_back ? PREPARE : REDUCE);
+    if (status == VKSSM_OK) status = record(target, op, &s, &p, APPLY);
     vks_op_end(target);
     return status;
 }

@@ -137,6 +137,10 @@ typedef struct vks_scan_tuning { // all 0: chosen for shape and device
     uint32_t segment; // steps of a segment: a multiple by a power of two of n_lane n_step; UINT32_MAX: one segment
     uint32_t prefetch; // 1: load ahead, 2: do not
     bool permute;     // let workgroups take each other's places (tests)
+    uint32_t look_back; // 1: one pass, which looks back at the tiles before; h must not be b then; 2: do not
+    uint32_t n_turn;    // looks at a tile that is not there yet, before it is computed in its workgroup's stead
+    uint32_t withhold;  // every so manieth tile is not published by its own workgroup (tests)
+    bool late;          // or only after everything else that it does
 } vks_scan_tuning;
 typedef struct vks_scan {
     vks_tensor a;       // like b (of any float type); or constant in time: [D] or [B, D]

@@ -16,6 +16,8 @@ const bool QUADS = (FLAGS & VKS_SCAN_QUADS) != 0;
 const bool PREFETCH = (FLAGS & VKS_SCAN_PREFETCH) != 0;
 const bool SEGMENTS = (FLAGS & VKS_SCAN_SEGMENTS) != 0;
 const bool REDUCE = (FLAGS & VKS_SCAN_REDUCE) != 0;
+const bool PREPARE = (FLAGS & VKS_SCAN_PREPARE) != 0;
+const bool LATE = (FLAGS & VKS_SCAN_LATE) != 0;
 const bool TABLE = SEGMENTS && !REDUCE; // powers are in the totals
 const bool CUTS = RESETS || PACKED || PADDED; // the state is set anew at some steps
 const bool ROWS = TIME_CONTIGUOUS && !COMPLEX; // a lane's two numbers lie in two rows

@@ -159,8 +159,12 @@ void scan_lanes(uint i, Run own, out Run before, out Run total) {
 uint total_index(uint segment) {
     return (batch * params.n_segment + segment) * params.n_unit + unit;
 }
+#ifndef LOOK_BACK
+#define LOOK_BACK false // include/scan_slots.glsl tells the layout of totals
+#endif
 uint power_index(uint j) {
-    return (params.n_segment * params.n_batch + min(j, VKS_SCAN_N_POWER - 1) * params.n_batch + batch) * params.n_unit + unit;
+    uint n_before = LOOK_BACK ? 0 : params.n_segment * params.n_batch;
+    return (n_before + min(j, VKS_SCAN_N_POWER - 1) * params.n_batch + batch) * params.n_unit + unit;
 }
 uint cut_index(uint segment) {
     uint n_total = params.n_batch * params.n_segment * params.n_unit;

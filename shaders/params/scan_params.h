@@ -36,4 +36,6 @@ VKS_PARAMS_END(vks_scan_params)
 #define VKS_SCAN_PREFETCH 0x200u // load a tile while the one before it is worked on
 #define VKS_SCAN_SEGMENTS 0x400u // time is split: the state before a segment comes from the totals
 #define VKS_SCAN_REDUCE 0x800u   // compute totals, not h
+#define VKS_SCAN_PREPARE 0x1000u // look-back: clear what tiles publish into
+#define VKS_SCAN_LATE 0x2000u    // look-back, tests: WITHHOLD delays
 #define VKS_SCAN_N_POWER 32u     // powers a^(2^j) in the totals

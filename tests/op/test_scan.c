@@ -21,29 +21,20 @@ typedef struct scan_case {
 } scan_case;
 
 #define TYPES_F32 F32, F32, F32
+#define TUNING(lane, side, step, steps, ahead)                                                                         \
+    { .n_lane = lane, .n_side = side, .n_step = step, .segment = steps, .prefetch = ahead }
 // A workgroup of 16 x 4 lanes: of any subgroup size up to 64 it is a multiple. Tiles of 64 or 128 steps.
-#define TILES                                                                                                          \
-    { 16, 4, 4, UINT32_MAX, 0, false }
-#define SEGMENTS                                                                                                       \
-    { 16, 4, 4, 64, 0, false }
-#define LONG_SEGMENTS                                                                                                  \
-    { 16, 4, 8, 256, 0, false }
-#define WIDE                                                                                                           \
-    { 4, 16, 8, UINT32_MAX, 0, false }
-#define WIDE_SEGMENTS                                                                                                  \
-    { 4, 16, 4, 32, 0, false }
-#define ROW_TILES                                                                                                      \
-    { 64, 1, 4, UINT32_MAX, 0, false }
-#define ROW_SEGMENTS                                                                                                   \
-    { 64, 1, 4, 256, 0, false }
-#define ROW_AHEAD                                                                                                      \
-    { 32, 2, 8, UINT32_MAX, 1, false }
-#define AHEAD                                                                                                          \
-    { 16, 4, 4, UINT32_MAX, 1, false }
-#define ALONE                                                                                                          \
-    { 1, 64, 8, UINT32_MAX, 0, false }
-#define ALONE_SEGMENTS                                                                                                 \
-    { 1, 64, 4, 32, 0, false }
+#define TILES TUNING(16, 4, 4, UINT32_MAX, 0)
+#define SEGMENTS TUNING(16, 4, 4, 64, 0)
+#define LONG_SEGMENTS TUNING(16, 4, 8, 256, 0)
+#define WIDE TUNING(4, 16, 8, UINT32_MAX, 0)
+#define WIDE_SEGMENTS TUNING(4, 16, 4, 32, 0)
+#define ROW_TILES TUNING(64, 1, 4, UINT32_MAX, 0)
+#define ROW_SEGMENTS TUNING(64, 1, 4, 256, 0)
+#define ROW_AHEAD TUNING(32, 2, 8, UINT32_MAX, 1)
+#define AHEAD TUNING(16, 4, 4, UINT32_MAX, 1)
+#define ALONE TUNING(1, 64, 8, UINT32_MAX, 0)
+#define ALONE_SEGMENTS TUNING(1, 64, 4, 32, 0)
 
 static const scan_case cases[] = {
     // real, a per step: one step, less than a lane's steps, a tile and one less or more, many tiles; odd D
@@ -341,14 +332,29 @@ static void check_job(const gpu *g, job *j, double roundings) {
     check_twin(g, j->label, &j->last, j->wanted_last, j->last_bound, roundings);
 }
 
+typedef enum choice { CHOSEN, TUNED, LOOKING_BACK } choice;
+
+// Looking back, with workgroups that withhold what they owe to others: none, all, some, some for as long as they run.
+// Nobody waits for long, so that what is missing is computed.
+static vks_scan_tuning tuning_of(size_t index, choice how) {
+    vks_scan_tuning tuning = cases[index].tuning;
+    if (how == CHOSEN) return (vks_scan_tuning){0};
+    tuning.permute = index % 3 == 1;
+    if (how == TUNED) return tuning;
+    tuning.look_back = 1;
+    tuning.n_turn = 2;
+    tuning.withhold = (uint32_t[]){0, 1, 3, 2}[index % 4];
+    tuning.late = index % 4 == 3;
+    return tuning;
+}
+
 // Some cases in one submission: a CPU driver compiles their kernels only then, and may take long for it.
-static void run_batch(gpu *g, const size_t *indices, size_t n, bool tuned) {
+static void run_batch(gpu *g, const size_t *indices, size_t n, choice how) {
     job jobs[8];
     gpu_begin(g);
     for (size_t i = 0; i < n; i++) {
         const scan_case *c = &cases[indices[i]];
-        vks_scan_tuning tuning = tuned ? c->tuning : (vks_scan_tuning){0};
-        tuning.permute = tuned && indices[i] % 3 == 1;
+        vks_scan_tuning tuning = tuning_of(indices[i], how);
         start_job(g, c, &tuning, &jobs[i]);
         input in = make_input(c, indices[i]);
         vks_scan op = place_op(g, c, &in, &tuning);
@@ -366,15 +372,15 @@ static void run_batch(gpu *g, const size_t *indices, size_t n, bool tuned) {
 }
 
 // Every `stride`-th case of those wanted.
-static void run_table(gpu *g, bool tuned, size_t stride, bool (*wanted)(const scan_case *c)) {
+static void run_table(gpu *g, choice how, size_t stride, bool (*wanted)(const scan_case *c)) {
     size_t indices[8], n = 0;
     for (size_t i = 0; i < VKS_COUNT(cases); i += stride) {
         if (wanted(&cases[i])) indices[n++] = i;
         if (n < VKS_COUNT(indices)) continue;
-        run_batch(g, indices, n, tuned);
+        run_batch(g, indices, n, how);
         n = 0;
     }
-    if (n) run_batch(g, indices, n, tuned);
+    if (n) run_batch(g, indices, n, how);
 }
 
 static bool is_any(const scan_case *c) {
@@ -393,26 +399,37 @@ static bool is_alone(const scan_case *c) { // without exchange between lanes all
     return c->tuning.n_lane == 1;
 }
 static void run_exchanging(gpu *g) {
-    run_table(g, true, 1, exchanges_even);
+    run_table(g, TUNED, 1, exchanges_even);
 }
 static void run_few(gpu *g) {
-    run_table(g, true, 7, is_any);
+    run_table(g, TUNED, 7, is_any);
+}
+
+static bool is_apart(const scan_case *c) { // what looking back asks for
+    return !(c->mode & IN_PLACE);
+}
+static void run_looking_back(gpu *g) {
+    run_table(g, LOOKING_BACK, 7, is_apart);
 }
 
 CHECK_CASE(chosen) { // the choice differs by shapes, not by modes: half of the cases do
-    run_table(gpu_open(0), false, 2, is_any);
+    run_table(gpu_open(0), CHOSEN, 2, is_any);
 }
 CHECK_CASE(alone) {
-    run_table(gpu_open(0), true, 1, is_alone);
+    run_table(gpu_open(0), TUNED, 1, is_alone);
 }
 CHECK_CASE(variants) {
     run_variants("scan", run_exchanging);
 }
 CHECK_CASE(variant_preferred) { // the other half of the cases
-    run_table(gpu_open(0), true, 1, exchanges_odd);
+    run_table(gpu_open(0), TUNED, 1, exchanges_odd);
 }
 CHECK_CASE(masked) {
     run_masked(run_few);
+}
+
+CHECK_CASE(looking_back) {
+    run_variants("scan_lookback", run_looking_back);
 }
 
 // ---- long and slow -------------------------------------------------------------------------------------------------
@@ -450,12 +467,15 @@ static void run_long(gpu *g, const scan_case *c, float a_size, float b_low) {
 CHECK_CASE(million_steps) {
     enum { T = 1 << 20 };
     static const scan_case by_segments[] = {
-        {1, T, 1, CHANNEL, COMPLEX | IN_PLACE, TYPES_F32, {64, 1, 16, 1 << 14, 0, false}, 0},
-        {1, T, 2, CHANNEL, IN_PLACE, TYPES_F32, {64, 1, 16, 1 << 14, 0, false}, 0},
-        {1, T, 2, STEP, IN_PLACE, TYPES_F32, {64, 1, 16, 1 << 14, 0, false}, 0},
+        {1, T, 1, CHANNEL, COMPLEX | IN_PLACE, TYPES_F32, TUNING(64, 1, 16, 1 << 14, 0), 0},
+        {1, T, 2, CHANNEL, IN_PLACE, TYPES_F32, TUNING(64, 1, 16, 1 << 14, 0), 0},
+        {1, T, 2, STEP, IN_PLACE, TYPES_F32, TUNING(64, 1, 16, 1 << 14, 0), 0},
     };
     static const scan_case chosen = {1, T, 2, CHANNEL, IN_PLACE, TYPES_F32, {0}, 0};
     gpu *g = gpu_open(0);
+    static const scan_case by_tiles = {
+        1, T, 1, CHANNEL, COMPLEX, TYPES_F32, {.n_lane = 64, .n_side = 1, .n_step = 16, .look_back = 1}, 0};
+    run_long(g, &by_tiles, 1 - 0x1p-20f, -1);
     for (size_t i = 0; i < VKS_COUNT(by_segments); i++)
         run_long(g, &by_segments[i], 1 - 0x1p-20f, -1);
     run_long(g, &chosen, 1 - 0x1p-20f, -1);
@@ -465,7 +485,7 @@ CHECK_CASE(million_steps) {
 // step's 2^-24 h, each surviving 1 / (1 - a) steps or t.
 CHECK_CASE(closed_form) {
     static const float factors[] = {0.5f, 0.99f, 1 - 0x1p-12f, -0.9f};
-    static const scan_case c = {1, 1 << 14, 4, CHANNEL, 0, TYPES_F32, {16, 4, 8, 1 << 9, 0, false}, 0};
+    static const scan_case c = {1, 1 << 14, 4, CHANNEL, 0, TYPES_F32, TUNING(16, 4, 8, 1 << 9, 0), 0};
     gpu *g = gpu_open(0);
     job j;
     gpu_begin(g);
@@ -586,7 +606,7 @@ CHECK_CASE(infinities_and_nan) {
 
 // A zero state stays zero even where the product of a over a segment overflows.
 CHECK_CASE(unstable_but_empty) {
-    static const scan_case c = {1, 512, 2, CHANNEL, 0, TYPES_F32, {16, 4, 4, 256, 0, false}, 0};
+    static const scan_case c = {1, 512, 2, CHANNEL, 0, TYPES_F32, TUNING(16, 4, 4, 256, 0), 0};
     gpu *g = gpu_open(0);
     job j;
     gpu_begin(g);
@@ -636,6 +656,47 @@ CHECK_CASE(order_of_workgroups) {
         CHECK(memcmp(found[0], found[2], n * sizeof **found) == 0);
         for (int k = 0; k < 3; k++)
             vks_free(found[k]);
+        free_input(&in);
+    }
+}
+
+// Looking back, over more tiles than are looked at at once: whoever computes a state, and from whatever was there.
+CHECK_CASE(bits_of_look_back) {
+    static const scan_case base[] = {
+        {1, 2100, 12, STEP, STATES, TYPES_F32, {.n_lane = 16, .n_side = 4, .n_step = 4}, 0},
+        {2, 1500, 5, CHANNEL, STATES | COMPLEX | RESETS, TYPES_F32, {.n_lane = 16, .n_side = 4, .n_step = 4}, 0}};
+    static const vks_scan_tuning how[] = {{.look_back = 1},
+                                          {.look_back = 1}, // the same again
+                                          {.look_back = 1, .n_turn = 1, .withhold = 1},
+                                          {.look_back = 1, .n_turn = 3, .withhold = 2, .late = true, .permute = true}};
+    enum { N = VKS_COUNT(how) };
+    gpu *g = gpu_open(0);
+    for (size_t i = 0; i < VKS_COUNT(base); i++) {
+        vks_scan op[N];
+        input in = make_input(&base[i], 3);
+        gpu_begin(g);
+        for (size_t k = 0; k < N; k++) {
+            vks_scan_tuning tuning = how[k];
+            tuning.n_lane = 16, tuning.n_side = tuning.n_step = 4;
+            op[k] = place_op(g, &base[i], &in, &tuning);
+            CHECK_OK(vks_op_scan(&g->target, &op[k]));
+        }
+        CHECK(gpu_run(g));
+        size_t n = (size_t)base[i].n_batch * base[i].n_time * base[i].n_channel * n_part_of(&base[i]),
+               n_state = n / base[i].n_time;
+        double *first = gpu_alloc(n, sizeof *first), *found = gpu_alloc(n, sizeof *found);
+        gpu_read(g, &op[0].h, first);
+        for (size_t k = 1; k < N; k++) {
+            gpu_read(g, &op[k].h, found);
+            CHECK(memcmp(first, found, n * sizeof *found) == 0);
+        }
+        gpu_read(g, &op[0].last, first);
+        for (size_t k = 1; k < N; k++) {
+            gpu_read(g, &op[k].last, found);
+            CHECK(memcmp(first, found, n_state * sizeof *found) == 0);
+        }
+        vks_free(first);
+        vks_free(found);
         free_input(&in);
     }
 }
@@ -701,6 +762,9 @@ CHECK_CASE(refuses) {
     REFUSED(bad.tuning.n_lane = 3, "scan: tuning: ");
     REFUSED(bad.tuning.n_side = 4096, "scan: tuning: ");
     REFUSED(bad.tuning.n_step = 2, "scan: tuning: ");
+    REFUSED((bad.tuning = (vks_scan_tuning){.look_back = 1}, bad.h = bad.b),
+            "scan: tuning: an h in other memory than b's and a's expected to look back, an overlap found");
+    REFUSED((bad.tuning = (vks_scan_tuning){.look_back = 1}, bad.scratch.shape[0] = 5), "scan: scratch: ");
     REFUSED(bad.tuning.segment = 96, "scan: tuning: a segment of a power of two of 64 steps expected, 96 found");
     // Columns of the same rows are no overlap.
     vks_tensor rows = vks_tensor_rows(ELSEWHERE, F32, B * T, 3 * D, 3 * D);
@@ -719,12 +783,14 @@ int main(int argc, char **argv) {
                                    CHECK_RUN(variants),
                                    CHECK_RUN(variant_preferred),
                                    CHECK_RUN(masked),
+                                   CHECK_RUN(looking_back),
                                    CHECK_RUN(million_steps),
                                    CHECK_RUN(closed_form),
                                    CHECK_RUN(longest),
                                    CHECK_RUN(infinities_and_nan),
                                    CHECK_RUN(unstable_but_empty),
                                    CHECK_RUN(order_of_workgroups),
+                                   CHECK_RUN(bits_of_look_back),
                                    CHECK_RUN(refuses),
                                    {0}});
 }

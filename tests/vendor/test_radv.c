@@ -1,6 +1,6 @@
 // Every kernel compiled for an AMD GPU by RADV's null device, which compiles for real and runs nothing. The environment
-// variable RADV_FORCE_FAMILY names the family. Each operator is asked, without a recorder, for shapes of a large Mamba-2
-// with every variant that the device could choose; what the compiler tells of registers and spills is checked.
+// variable RADV_FORCE_FAMILY names the family. Each operator is asked, without a recorder, for shapes of a large
+// Mamba-2 with every variant that the device could choose; what the compiler tells of registers and spills is checked.
 #include "harness/check.h"
 #include "host/base/alloc.h"
 #include "host/op/ops.h"
@@ -73,10 +73,8 @@ static void compile_rest(vkssm_dtype type) {
 
 // What S5 needs besides products and the scan.
 static void compile_s5(vkssm_dtype type) {
-    vks_layer_norm norm = {.x = DENSE(F32, 512, 256),
-                           .weight = DENSE(F32, 256),
-                           .bias = DENSE(F32, 256),
-                           .y = DENSE(type, 512, 256)};
+    vks_layer_norm norm = {
+        .x = DENSE(F32, 512, 256), .weight = DENSE(F32, 256), .bias = DENSE(F32, 256), .y = DENSE(type, 512, 256)};
     for (int affine = 0; affine < 2; affine++) {
         norm.affine = affine;
         CHECK_EQ(vks_op_layer_norm(&target, &norm), VKSSM_OK);
@@ -98,6 +96,41 @@ static void compile_s5(vkssm_dtype type) {
     CHECK_EQ(vks_op_log_softmax(&target, &(vks_log_softmax){.x = DENSE(F32, 2, 10), .y = DENSE(F32, 2, 10)}), VKSSM_OK);
 }
 
+// The scan in every algorithm that its selector could choose: as shapes ask for, or two passes, or one with look-back.
+static void compile_scan_of(vkssm_dtype type, bool is_complex, bool a_step, bool rows, uint32_t n_time, uint32_t mode) {
+    const uint32_t n_channel = 256, steps[] = {1, rows ? n_channel : n_time, rows ? n_time : n_channel, 2};
+    const uint32_t channels[] = {n_channel, 2};
+    vks_scan scan = {.a = a_step ? dense(type, 3 + is_complex, steps) : dense(type, 1 + is_complex, channels),
+                     .b = dense(type, 3 + is_complex, steps),
+                     .h = dense(type, 3 + is_complex, steps),
+                     .is_complex = is_complex,
+                     .time_contiguous = rows,
+                     .reverse = mode & 1};
+    scan.h.address += (uint64_t)1 << 30;
+    if (mode & 2) scan.resets = DENSE(I32, 1, n_time);
+    if (mode & 4) {
+        scan.offsets = DENSE(I32, 9);
+        scan.initial = is_complex ? DENSE(F32, 8, n_channel, 2) : DENSE(F32, 8, n_channel);
+    }
+    for (uint32_t look_back = 1; look_back <= 2; look_back++) {
+        scan.tuning.look_back = look_back;
+        uint64_t n_float = vks_scan_scratch_size(target.kernels, &scan);
+        if (n_float) scan.scratch = DENSE(F32, (uint32_t)n_float);
+        CHECK_EQ(vks_op_scan(&target, &scan), VKSSM_OK);
+    }
+}
+
+static void compile_scan(vkssm_dtype type) {
+    const uint32_t times[] = {8, 131072};
+    for (int kind = 0; kind < 8; kind++) // real and complex, a constant and per step, both layouts
+        for (size_t i = 0; i < VKS_COUNT(times); i++)
+            compile_scan_of(type, kind & 1, kind & 2, kind & 4, times[i], 0);
+    for (uint32_t mode = 1; mode < 8; mode *= 2) { // in reverse, with resets, packed
+        compile_scan_of(type, true, false, false, 16384, mode);
+        compile_scan_of(type, false, true, true, 16384, mode);
+    }
+}
+
 static void compile_all(const char *variant) {
     vks_kernels_force(target.kernels, variant);
     for (int i = 0; i < 2; i++) {
@@ -107,6 +140,7 @@ static void compile_all(const char *variant) {
         compile_ssd(type, 512);
         compile_rest(type);
         compile_s5(type);
+        if (!variant || strncmp(variant, "scan", 4) == 0) compile_scan(type);
     }
 }
 
@@ -134,7 +168,8 @@ CHECK_CASE(nothing_spills) {
         CHECK_EQ(vks_pipeline_statistics(device, pipeline, text, sizeof text), VKSSM_OK);
         long vgprs = statistic(text, "VGPRs="), spilled = statistic(text, "Spilled_VGPRs=");
         CHECK(vgprs > 0);
-        if (spilled != 0) CHECK_FAIL("%s: no spilled vector registers expected, %ld found (%ld in use)", name, spilled, vgprs);
+        if (spilled != 0)
+            CHECK_FAIL("%s: no spilled vector registers expected, %ld found (%ld in use)", name, spilled, vgprs);
         if (getenv("VKSSM_TEST_VERBOSE")) printf("  %-20s %s\n", name, text);
     }
 }
@@ -145,13 +180,14 @@ int main(int argc, char **argv) {
         return 77;
     }
     if (vks_device_create(&(vks_device_params){0}, &device) != VKSSM_OK) {
-        printf("skip: this RADV has no null device of family %s: %s\n", getenv("RADV_FORCE_FAMILY"), vkssm_last_error());
+        printf("skip: this RADV has no null device of family %s: %s\n", getenv("RADV_FORCE_FAMILY"),
+               vkssm_last_error());
         return 77;
     }
     if (vks_kernels_create(device, &target.kernels) != VKSSM_OK) return 1;
     printf("%s, subgroups of %u\n", vks_device_caps(device)->name, vks_device_caps(device)->subgroup_size);
-    int status = check_main(argc, argv,
-                            (check_case[]){CHECK_RUN(every_variant_compiles), CHECK_RUN(nothing_spills), {0}});
+    int status =
+        check_main(argc, argv, (check_case[]){CHECK_RUN(every_variant_compiles), CHECK_RUN(nothing_spills), {0}});
     vks_kernels_destroy(&target.kernels);
     vks_device_destroy(&device);
     return status;
