@@ -6,10 +6,11 @@
 // Lanes at once below which time is split, and those that splitting aims at: enough loads under way to hide the latency
 // of the memory of the largest devices; on smaller ones more than enough.
 enum { ENOUGH_LANES = 48 << 10, WANTED_LANES = 128 << 10 };
-// Mesa's CPU driver leaves all loops of an invocation after 65,535 rounds in all. A tile is one round, and some more
-// where sequences are looked up.
 // Looks at a tile that is not there yet, each of about a microsecond on a GPU.
 enum { N_TURN = 64 };
+enum { SHARED_SIZE = 40, SHARED_SIZE_LOOK_BACK = 64 }; // bytes of shared memory of an invocation, at most
+// Mesa's CPU driver leaves all loops of an invocation after 65,535 rounds in all. A tile is one round, and some more
+// where sequences are looked up.
 enum { CPU_MAX_TILE = 8192, CPU_MAX_TILE_PACKED = 256 };
 
 typedef struct sizes {
@@ -64,20 +65,33 @@ static uint32_t padding_of(const vks_scan *op, const sizes *s) {
 
 // One lane a channel, without exchange, where there are channels enough or lanes cost more than steps; else lanes that
 // follow each other in time. Side by side, lanes touch 64 (one number a channel) or 128 neighbouring bytes.
-static void choose_lanes(const vks_scan *op, const sizes *s, bool cpu, plan *p) {
+static void choose_lanes(const vks_scan *op, const sizes *s, const vks_kernel_traits *traits, plan *p) {
     uint32_t n_unit = min_u32(s->n_unit, 1u << 16) * min_u32(s->n_batch, 1u << 15) >= 1u << 16 ? UINT32_MAX : s->n_unit;
     p->n_step = 8;
-    if (cpu || (n_unit == UINT32_MAX && !op->time_contiguous) || s->n_time <= p->n_step) {
+    if (traits->cpu || (n_unit == UINT32_MAX && !op->time_contiguous) || s->n_time <= p->n_step) {
         p->n_lane = 1;
-        p->n_side = cpu ? 16 : 64;
+        p->n_side = traits->cpu ? 16 : 64;
         return;
     }
     uint32_t useful = power_of_two_from(vks_div_up(s->n_time, p->n_step));
-    uint32_t side = op->time_contiguous ? 1 : min_u32(power_of_two_from(s->n_unit), s->a_step ? 16 : 8);
-    uint32_t size = op->time_contiguous ? 128 : 256;
+    bool wide = !s->a_step && s->n_time >= 2048 && traits->max_workgroup_invocations >= 512 &&
+                traits->max_shared_size >= 512 * SHARED_SIZE;
+    uint32_t side = op->time_contiguous ? 1 : min_u32(power_of_two_from(s->n_unit), s->a_step || wide ? 16 : 8);
+    uint32_t size = op->time_contiguous ? 128 : wide ? 512 : 256;
     p->n_lane = min_u32(useful, size / side);
     p->n_side = side;
     if (p->n_lane * side < 64) p->n_side = 64 / p->n_lane; // short times: fill the subgroups with channels
+}
+
+static uint64_t n_lane_of(const sizes *s, const plan *p) {
+    return (uint64_t)vks_div_up(s->n_unit, p->n_side) * p->n_side * p->n_lane * s->n_batch;
+}
+static uint64_t n_tile_of(const sizes *s, const plan *p) {
+    uint64_t tile = (uint64_t)p->n_lane * p->n_step;
+    return ((uint64_t)s->n_time + p->first + tile - 1) / tile;
+}
+static bool lacks_lanes(const sizes *s, const plan *p) {
+    return n_lane_of(s, p) < ENOUGH_LANES && n_tile_of(s, p) >= 8;
 }
 
 static bool overlap(const vks_tensor *x, const vks_tensor *y) {
@@ -85,46 +99,56 @@ static bool overlap(const vks_tensor *x, const vks_tensor *y) {
            y->address < x->address + vks_tensor_span(x);
 }
 
-// Look-back needs workgroups that go on once they have begun, or it computes things twice. The devices on which it was
-// tried, and found to be faster: NVIDIA's (shaders/MEASURED.md).
-static bool may_look_back(const vks_kernels *kernels, const vks_scan *op) {
+// Look-back is right everywhere, but fast only where workgroups go on once they have begun; else it computes things
+// twice. Where it was tried and found to be faster: NVIDIA's GPUs, a constant in time, channels last
+// (shaders/MEASURED.md).
+static bool may_look_back(const vks_kernels *kernels, const vks_scan *op, const sizes *s) {
     const vks_caps *caps = vks_device_caps(vks_kernels_device(kernels));
-    bool in_place = overlap(&op->h, &op->b) || (op->a.n_dim == op->b.n_dim && overlap(&op->h, &op->a));
-    return caps->vendor_id == 0x10de && caps->type == VKS_DEVICE_DISCRETE && !in_place;
+    return caps->vendor_id == 0x10de && caps->type == VKS_DEVICE_DISCRETE && !s->a_step && !op->time_contiguous &&
+           !overlap(&op->h, &op->b);
+}
+
+// A segment of a power of two of tiles, so that there are lanes enough, or a CPU's driver does not end the loops.
+static uint64_t choose_segment(const vks_scan *op, const sizes *s, bool cpu, const plan *p) {
+    uint64_t n_tile = n_tile_of(s, p), n_lane = n_lane_of(s, p), tile = (uint64_t)p->n_lane * p->n_step;
+    uint64_t most = op->offsets.address ? CPU_MAX_TILE_PACKED : CPU_MAX_TILE;
+    if (cpu) return (n_tile > most ? most : n_tile) * tile;
+    if (!lacks_lanes(s, p)) return n_tile * tile;
+    uint64_t per_segment = 1, wanted = (WANTED_LANES + n_lane - 1) / n_lane;
+    while (per_segment * 2 * wanted <= n_tile)
+        per_segment *= 2;
+    return per_segment * tile;
 }
 
 static plan plan_of(const vks_kernels *kernels, const vks_scan *op, const sizes *s) {
     const vks_scan_tuning *tuning = &op->tuning;
-    bool cpu = vks_kernel_traits_of(kernels).cpu;
+    vks_kernel_traits traits = vks_kernel_traits_of(kernels);
     plan p = {.permute = tuning->permute, .first = padding_of(op, s), .n_segment = 1};
-    choose_lanes(op, s, cpu, &p);
+    choose_lanes(op, s, &traits, &p);
+    p.look_back = tuning->look_back
+                      ? tuning->look_back == 1
+                      : !traits.cpu && !tuning->segment && lacks_lanes(s, &p) && may_look_back(kernels, op, s);
+    if (p.look_back && p.n_lane > 1) {
+        uint32_t size = min_u32(p.n_lane * p.n_side, 256);
+        p.n_side = min_u32(p.n_side, op->time_contiguous ? 1 : 8);
+        p.n_lane = size / p.n_side;
+        p.n_step = 16;
+    }
     if (tuning->n_lane) p.n_lane = tuning->n_lane;
     if (tuning->n_side) p.n_side = tuning->n_side;
     if (tuning->n_step) p.n_step = tuning->n_step;
     // Loading ahead takes registers: two arrays of them would cost more by lanes that have no place.
-    p.prefetch = tuning->prefetch ? tuning->prefetch == 1 : !cpu && !s->a_step && p.n_lane > 1;
+    p.prefetch = tuning->prefetch ? tuning->prefetch == 1 : !traits.cpu && !s->a_step && p.n_lane > 1;
+    if (p.look_back) p.prefetch = false;
 
-    uint64_t n_time = (uint64_t)s->n_time + p.first, tile = (uint64_t)p.n_lane * p.n_step;
-    uint64_t n_tile = (n_time + tile - 1) / tile;
-    uint64_t n_lane = (uint64_t)vks_div_up(s->n_unit, p.n_side) * p.n_side * p.n_lane * s->n_batch;
-    uint64_t segment = n_tile * tile, most = op->offsets.address ? CPU_MAX_TILE_PACKED : CPU_MAX_TILE;
-    bool split = !cpu && n_lane < ENOUGH_LANES && n_tile >= 8;
-    p.look_back = tuning->look_back ? tuning->look_back == 1 : split && !tuning->segment && may_look_back(kernels, op);
-    if (p.look_back) {
-        p.prefetch = false;
-        segment = tile;
-    } else if (tuning->segment)
-        segment = tuning->segment;
-    else if (cpu && n_tile > most)
-        segment = most * tile;
-    else if (split) {
-        uint64_t per_segment = 1, wanted = (WANTED_LANES + n_lane - 1) / n_lane;
-        while (per_segment * 2 * wanted <= n_tile)
-            per_segment *= 2;
-        segment = per_segment * tile;
+    uint64_t segment = p.look_back       ? (uint64_t)p.n_lane * p.n_step
+                       : tuning->segment ? tuning->segment
+                                         : choose_segment(op, s, traits.cpu, &p);
+    uint64_t n_time = (uint64_t)s->n_time + p.first;
+    if (segment >= n_time) {
+        p.look_back = false;
+        return p;
     }
-    p.look_back = p.look_back && segment < n_time;
-    if (segment >= n_time) return p;
     p.segment_size = (uint32_t)segment;
     p.n_segment = (uint32_t)((n_time + segment - 1) / segment);
     return p;
@@ -287,7 +311,7 @@ static vkssm_status check(const vks_op_target *target, const vks_scan *op, const
 static vkssm_status check_plan(const vks_op_target *target, const vks_scan *op, const sizes *s, const plan *p) {
     const vks_caps *caps = vks_device_caps(vks_kernels_device(target->kernels));
     uint64_t n_invocation = (uint64_t)p->n_lane * p->n_side, tile = (uint64_t)p->n_lane * p->n_step;
-    const uint32_t bytes_shared = p->look_back ? 64 : 40; // of an invocation, at most
+    const uint32_t bytes_shared = p->look_back ? SHARED_SIZE_LOOK_BACK : SHARED_SIZE;
     if (!is_power_of_two(p->n_lane) || !is_power_of_two(p->n_side) || !is_power_of_two(p->n_step) || p->n_step < 4 ||
         p->n_step > 16 || n_invocation > 1024 || n_invocation > caps->max_workgroup_invocations ||
         n_invocation * bytes_shared > caps->max_shared_size)

@@ -46,7 +46,7 @@ vec2 state_before(uint segment, uint i) {
         for (uint s = 0; s < segment; s++) so_far = join(so_far, load_total(s), powers[0]);
         return so_far.b;
     }
-    // The lanes share the loads; each joins all of them, in order.
+    // The lanes share the loads; those in front join what was loaded, in order, and tell the others.
     uint lane = i / SIDE, n_round = (segment + LANES - 1) / LANES;
     for (uint round = 0; round < n_round; round++) {
         uint s = round * LANES + lane;
@@ -54,10 +54,12 @@ vec2 state_before(uint segment, uint i) {
         if (s < segment) own = load_total(s);
         put(i, own);
         published();
-        for (uint k = 0; k < LANES && round * LANES + k < segment; k++)
-            so_far = join(so_far, get(k * SIDE + i % SIDE), powers[0]);
+        if (lane > 0) continue;
+        for (uint k = 0; k < LANES && round * LANES + k < segment; k++) so_far = join(so_far, get(k * SIDE + i), powers[0]);
     }
-    return so_far.b;
+    put(i, so_far);
+    published();
+    return get(i % SIDE).b;
 }
 
 void main() {

@@ -38,9 +38,10 @@ layout(constant_id = 9) const uint WITHHOLD = 0;
 #include "include/scan_tile.glsl"
 #include "include/scan_slots.glsl"
 
-const uint WINDOW = LANES < 32 ? LANES : 32; // slots looked at at once
+const uint WINDOW = LANES < 16 ? 2 * LANES : 32; // slots looked at at once
 shared uint shared_tags[2 * WG_SIZE];
 shared vec2 shared_states[SIDE];
+shared uint shared_known[SIDE]; // the last slot in the window with a state, and 1
 shared uint dissents[3];
 shared uint ticket;
 uint turn = 0; // votes so far
@@ -66,34 +67,52 @@ vec2 state_after(vec2 before, Run run) {
     return CUTS && run.cut ? run.b : run_state(A_STEP ? run.a : tile_power, before, run.b);
 }
 
-// The state before tile `tile`, from the last known state in the window and the totals behind it, in the order of time.
-// False if it stays unknown for TURNS looks. All lanes look, each at a slot; those in front join what they found.
-bool look_back(uint tile, uint i, out vec2 state) {
-    uint lane = i / SIDE;
-    bool looks = lane < WINDOW && tile + 1 + lane >= WINDOW;
-    state = vec2(0);
-    for (uint n = 0; n < TURNS; n++) {
-        Run run = empty_run();
-        shared_tags[scan_half * WG_SIZE + i] = looks ? read_slot(tile + 1 + lane - WINDOW, run) : VKS_SLOT_EMPTY;
-        put(i, run);
-        published();
-        bool known = lane > 0;
-        if (lane == 0) {
-            state = vec2(0);
-            for (uint k = 0; k < WINDOW; k += 4) {
-                [[unroll]] for (uint e = 0; e < 4; e++) {
-                    uint from = min(k + e, WINDOW - 1) * SIDE + i, tag = shared_tags[(1 - scan_half) * WG_SIZE + from];
-                    if (k + e >= WINDOW) break;
-                    run = get(from);
-                    state = tag == VKS_SLOT_STATE ? run.b : run_state(A_STEP ? run.a : tile_power, state, run.b);
-                    known = tag == VKS_SLOT_STATE || (known && tag == VKS_SLOT_TOTAL);
-                }
-            }
-            shared_states[i] = state;
+// Slot begin - 1 of the window holds a state; those behind it are to hold totals.
+bool join_window(uint begin, uint side, out vec2 state) {
+    bool known = begin > 0;
+    state = known ? scan_b[(begin - 1) * SIDE + side] : vec2(0);
+    for (uint k = begin; known && k < WINDOW; k += 4) {
+        Run runs[4];
+        uint tags[4];
+        [[unroll]] for (uint e = 0; e < 4; e++) { // loaded together: the joins wait for each other
+            uint at = min(k + e, WINDOW - 1) * SIDE + side;
+            runs[e] = Run(A_STEP ? scan_a[at] : vec2(0), scan_b[at], false);
+            tags[e] = shared_tags[at];
         }
-        bool found = agreed(known, i);
-        state = shared_states[i % SIDE];
-        if (found) return true;
+        [[unroll]] for (uint e = 0; e < 4; e++) {
+            if (k + e >= WINDOW) break;
+            state = state_after(state, runs[e]);
+            known = known && tags[e] == VKS_SLOT_TOTAL;
+        }
+    }
+    return known;
+}
+
+// The state before tile `tile`, from the last known state in the window and the totals behind it, in the order of time.
+// False if it stays unknown for TURNS looks. All lanes look; those in front join what was found.
+bool look_back(uint tile, uint i, out vec2 state) {
+    uint lane = i / SIDE, side = i % SIDE;
+    state = vec2(0);
+    barrier(); // whatever the shared arrays held has been read
+    for (uint n = 0; n < TURNS; n++) {
+        for (uint k = lane; k < WINDOW; k += LANES) {
+            Run run = empty_run();
+            uint tag = tile + 1 + k >= WINDOW ? read_slot(tile + 1 + k - WINDOW, run) : VKS_SLOT_EMPTY;
+            if (A_STEP) scan_a[k * SIDE + side] = run.a;
+            scan_b[k * SIDE + side] = run.b;
+            shared_tags[k * SIDE + side] = tag;
+            if (tag == VKS_SLOT_STATE) atomicMax(shared_known[side], k + 1);
+        }
+        barrier();
+        bool known = true;
+        if (lane == 0) {
+            known = join_window(shared_known[side], side, state);
+            shared_known[side] = 0;
+            shared_states[side] = state;
+        }
+        known = agreed(known, i);
+        state = shared_states[side];
+        if (known) return true;
     }
     return false;
 }
@@ -121,18 +140,9 @@ void prepare(uint slot) {
     uvec2 a = advance(params.a, batch, params.a_batch, A_TYPE);
     vec2 x = vec2(load1(a, A_TYPE, 2 * unit), 0), y = vec2(both ? load1(a, A_TYPE, 2 * unit + 1) : 0.0, 0);
     for (uint j = 0; params.segment_size >> j != 0; j++) {
+        if (j > 0) square(x, y);
         Floats2(params.totals).at[power_index(j)] = vec2(x.x, y.x);
-        square(x, y);
     }
-}
-
-// Everything that the total of a tile takes. A lane's `inside` is what stands before it in the tile.
-Run total_of(uint tile, uint i, out Run inside) {
-    load_tile(tile * params.segment_size + i / SIDE * STEPS);
-    take_tile();
-    Run total = empty_run();
-    scan_lanes(i, reduce_tile(), inside, total);
-    return total;
 }
 
 void main() {
@@ -145,6 +155,7 @@ void main() {
         dissents[0] = 0;
         if (PERMUTE == 0) ticket = atomicAdd(Words(params.totals).at[ticket_index()], 1u);
     }
+    if (i < SIDE) shared_known[i] = 0;
     barrier();
     if (PERMUTE == 0) group = ticket;
     if (group >= params.n_group) return;
@@ -158,11 +169,10 @@ void main() {
     a_base = advance(params.a, batch, params.a_batch, A_TYPE);
     b_base = advance(params.b, batch, params.b_batch, B_TYPE);
     h_base = advance(params.h, batch, params.h_batch, H_TYPE);
-    tile_power = vec2(0);
-    if (!A_STEP) {
+    if (!A_STEP)
         a_constant = vec2(load1(a_base, A_TYPE, 2 * unit), both ? load1(a_base, A_TYPE, 2 * unit + 1) : 0.0);
-        tile_power = Floats2(params.totals).at[power_index(findLSB(LANES * STEPS))];
-    }
+    load_tile(tile * params.segment_size + lane * STEPS); // under way while the powers come
+    tile_power = A_STEP ? vec2(0) : Floats2(params.totals).at[power_index(findLSB(LANES * STEPS))];
     find_powers(a_constant, findLSB(STEPS), i);
 
     // Once around if the state before the tile becomes known in time. Else from the last known state on, tile by tile, with
@@ -172,7 +182,9 @@ void main() {
     vec2 state = vec2(0);
     Run inside = empty_run(), total = empty_run();
     while (true) {
-        total = total_of(now, i, inside);
+        if (asked) load_tile(now * params.segment_size + lane * STEPS);
+        take_tile();
+        scan_lanes(i, reduce_tile(), inside, total);
         if (now == tile) {
             if (asked) break;
             asked = true;

@@ -56,9 +56,9 @@ typedef struct vkssm_scan_custom vkssm_scan_custom;
 
 typedef struct vkssm_scan_custom_params {
     // GLSL (4.60, Vulkan 1.3) that defines
-    //     struct element { ... };                         of 32-bit members: float, int, uint, vectors, matrices,
-    //     arrays element identity() { ... }                      combine(identity(), x) = combine(x, identity()) = x
-    //     element combine(element left, element right)    associative; need not commute: left is earlier in time
+    //     struct element { ... };       of 32-bit members: float, int, uint, vectors, matrices, arrays
+    //     element identity() { ... }    combine(identity(), x) = combine(x, identity()) = x
+    //     element combine(element left, element right) { ... }    associative; need not commute: left is earlier
     // and whatever functions these need. Names beginning with vks_ or VKS_, and params, are taken.
     const char *source;
     size_t element_size; // bytes of struct element as std430 lays it out, at most VKSSM_SCAN_MAX_ELEMENT_SIZE
