@@ -129,6 +129,8 @@ vkssm_status vks_op_log_softmax(const vks_op_target *target, const vks_log_softm
 // First-order recurrence over time, h[t] = a[t] h[t-1] + b[t] for every channel (as a parallel scan: Blelloch 1990, section
 // 1.4). Real, or complex as pairs (re, im): then every shape with D has a last dimension of 2 behind it. Arithmetic in
 // float32. How time is split changes roundings only, as long as products of a over a stretch of time are finite.
+// Three algorithms, by shape and device: time in one piece; in segments, of which a first dispatch computes the totals; or
+// tiles that look back at those before them, in one pass over memory (shaders/op/scan_lookback.comp).
 // Infinities and NaN spread as in IEEE arithmetic; where exactly a NaN stands instead of an infinity depends on the split.
 typedef struct vks_scan_tuning { // all 0: chosen for shape and device
     uint32_t n_lane;  // lanes that follow each other in time within a workgroup: a power of two; 1: no exchange of lanes

@@ -94,6 +94,8 @@ static const scan_case cases[] = {
     {1, 151, 3, STEP, ROWS | STATES | REVERSE | RESETS, F32, F16, F16, ROW_TILES, 7},
     {1, 130, 5, STEP, STATES | RESETS, TYPES_F32, ALONE, 30},
     {1, 130, 5, STEP, 0, TYPES_F32, ALONE_SEGMENTS, 1},
+    // the last state over the initial one, which a padded first step needs
+    {1, 601, 2, STEP, ROWS | STATES | REVERSE | IN_PLACE, F32, BF16, BF16, ROW_SEGMENTS, 0},
 };
 
 // Roundings of a step, of the magnitude of its terms: a product and a sum; complex, two of each in each part, the parts
