@@ -105,7 +105,7 @@ static bool overlap(const vks_tensor *x, const vks_tensor *y) {
 static bool may_look_back(const vks_kernels *kernels, const vks_scan *op, const sizes *s) {
     const vks_caps *caps = vks_device_caps(vks_kernels_device(kernels));
     return caps->vendor_id == 0x10de && caps->type == VKS_DEVICE_DISCRETE && !s->a_step && !op->time_contiguous &&
-           !overlap(&op->h, &op->b);
+           !op->resets.address && !op->offsets.address && !overlap(&op->h, &op->b);
 }
 
 // A segment of a power of two of tiles, so that there are lanes enough, or a CPU's driver does not end the loops.
@@ -132,7 +132,8 @@ static plan plan_of(const vks_kernels *kernels, const vks_scan *op, const sizes 
         uint32_t size = min_u32(p.n_lane * p.n_side, 256);
         p.n_side = min_u32(p.n_side, op->time_contiguous ? 1 : 8);
         p.n_lane = size / p.n_side;
-        p.n_step = 16;
+        // More steps have no place in the registers where they come with an a, or may be cut.
+        p.n_step = s->a_step || op->resets.address || op->offsets.address ? 8 : 16;
     }
     if (tuning->n_lane) p.n_lane = tuning->n_lane;
     if (tuning->n_side) p.n_side = tuning->n_side;
