@@ -108,6 +108,7 @@ static uint32_t features_of(const vks_feature_chain *chain, const VkPhysicalDevi
     if (chain->statistics.pipelineExecutableInfo) features |= VKS_FEATURE_PIPELINE_STATISTICS;
 #ifdef VK_KHR_shader_bfloat16
     if (chain->bfloat16.shaderBFloat16Type) features |= VKS_FEATURE_BFLOAT16;
+    if (chain->bfloat16.shaderBFloat16CooperativeMatrix) features |= VKS_FEATURE_BFLOAT16_MATRIX;
 #endif
 #ifdef VK_KHR_cooperative_matrix
     if (chain->matrix.cooperativeMatrix) features |= VKS_FEATURE_COOPERATIVE_MATRIX;
@@ -127,7 +128,8 @@ void vks_caps_restrict(vks_caps *caps, uint32_t allowed, uint32_t masked) {
     caps->features_masked = found & masked;
     caps->features = found & ~masked;
     if (!(caps->features & VKS_FEATURE_COOPERATIVE_MATRIX))
-        caps->features &= ~(uint32_t)VKS_FEATURE_COOPERATIVE_MATRIX_2;
+        caps->features &= ~(uint32_t)(VKS_FEATURE_COOPERATIVE_MATRIX_2 | VKS_FEATURE_BFLOAT16_MATRIX);
+    if (!(caps->features & VKS_FEATURE_BFLOAT16)) caps->features &= ~(uint32_t)VKS_FEATURE_BFLOAT16_MATRIX;
     if (!(caps->features & VKS_FEATURE_TIMESTAMPS)) caps->timestamp_period = 0;
 }
 
@@ -163,7 +165,7 @@ uint32_t vks_features_to_enable(const vks_probe *probe, vks_feature_chain *chain
     if (wanted.portability_subset) names[n++] = "VK_KHR_portability_subset";
 #ifdef VK_KHR_shader_bfloat16
     chain->bfloat16.shaderBFloat16Type = wanted.bfloat16;
-    chain->bfloat16.shaderBFloat16CooperativeMatrix = wanted.matrix && probe->has_bfloat16_matrix;
+    chain->bfloat16.shaderBFloat16CooperativeMatrix = features & VKS_FEATURE_BFLOAT16_MATRIX ? VK_TRUE : VK_FALSE;
     if (wanted.bfloat16) names[n++] = VK_KHR_SHADER_BFLOAT16_EXTENSION_NAME;
 #endif
 #ifdef VK_KHR_cooperative_matrix
@@ -250,8 +252,7 @@ static VkPhysicalDeviceVulkan11Properties fill_properties(const vks_instance *in
     caps->subgroup_size_max = v13.maxSubgroupSize;
     out->max_workgroup_subgroups = v13.maxComputeWorkgroupSubgroups;
     out->can_require_subgroup_size = v13.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT;
-    caps->exact_subgroups =
-        out->can_require_subgroup_size || caps->subgroup_size_min == caps->subgroup_size_max;
+    caps->exact_subgroups = out->can_require_subgroup_size || caps->subgroup_size_min == caps->subgroup_size_max;
     uint64_t largest = min_u64(v11.maxMemoryAllocationSize, v13.maxBufferSize) / VKS_ALIGNMENT * VKS_ALIGNMENT;
     // Less what aligning the first buffer of a block may take.
     caps->max_allocation_size = largest > VKS_ALIGNMENT ? largest - VKS_ALIGNMENT : 0;
@@ -264,8 +265,8 @@ static VkPhysicalDeviceVulkan11Properties fill_properties(const vks_instance *in
 }
 
 #ifdef VK_KHR_cooperative_matrix
-// Whether the device multiplies 16 x 16 x 16 matrices of float16 with float32 sums in a subgroup: what the kernels use.
-static bool has_f16_products(const vks_instance *instance, VkPhysicalDevice physical) {
+// Whether the device multiplies 16 x 16 x 16 matrices of `type` with float32 sums in a subgroup: what the kernels use.
+static bool has_products(const vks_instance *instance, VkPhysicalDevice physical, VkComponentTypeKHR type) {
     PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR get =
         (PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)instance->loader.get_instance_proc_addr(
             instance->handle, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR");
@@ -273,14 +274,15 @@ static bool has_f16_products(const vks_instance *instance, VkPhysicalDevice phys
     if (!get || get(physical, &n, NULL) != VK_SUCCESS || n == 0) return false;
     VkCooperativeMatrixPropertiesKHR *shapes = vks_alloc_zero(n, sizeof *shapes);
     if (!shapes) return false; // the device then goes without
-    for (uint32_t i = 0; i < n; i++) shapes[i].sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR;
+    for (uint32_t i = 0; i < n; i++)
+        shapes[i].sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR;
     bool found = false;
     if (get(physical, &n, shapes) >= VK_SUCCESS)
         for (uint32_t i = 0; i < n; i++) {
             const VkCooperativeMatrixPropertiesKHR *m = &shapes[i];
             found |= m->MSize == 16 && m->NSize == 16 && m->KSize == 16 && m->scope == VK_SCOPE_SUBGROUP_KHR &&
-                     m->AType == VK_COMPONENT_TYPE_FLOAT16_KHR && m->BType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
-                     m->CType == VK_COMPONENT_TYPE_FLOAT32_KHR && m->ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR;
+                     m->AType == type && m->BType == type && m->CType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
+                     m->ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR;
         }
     vks_free(shapes);
     return found;
@@ -296,13 +298,16 @@ static void fill_features(const vks_instance *instance, VkPhysicalDevice physica
     uint32_t features = features_of(&chain, &v11);
     if (found->budget) features |= VKS_FEATURE_MEMORY_BUDGET;
 #ifdef VK_KHR_cooperative_matrix
-    if (!out->has_compute_matrix || !has_f16_products(instance, physical))
-        features &= ~(uint32_t)(VKS_FEATURE_COOPERATIVE_MATRIX | VKS_FEATURE_COOPERATIVE_MATRIX_2);
+    const uint32_t matrices =
+        VKS_FEATURE_COOPERATIVE_MATRIX | VKS_FEATURE_COOPERATIVE_MATRIX_2 | VKS_FEATURE_BFLOAT16_MATRIX;
+    if (!out->has_compute_matrix || !has_products(instance, physical, VK_COMPONENT_TYPE_FLOAT16_KHR))
+        features &= ~matrices;
+#ifdef VK_KHR_shader_bfloat16
+    else if (!has_products(instance, physical, VK_COMPONENT_TYPE_BFLOAT16_KHR))
+        features &= ~(uint32_t)VKS_FEATURE_BFLOAT16_MATRIX;
+#endif
 #endif
     out->caps.features |= features;
-#ifdef VK_KHR_shader_bfloat16
-    out->has_bfloat16_matrix = chain.bfloat16.shaderBFloat16CooperativeMatrix;
-#endif
     out->has_portability_subset = found->portability_subset;
     check_floor(&out->caps, &chain);
 }

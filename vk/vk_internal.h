@@ -75,7 +75,6 @@ typedef struct vks_probe {
     uint8_t cache_uuid[VK_UUID_SIZE];
     bool can_require_subgroup_size; // of compute shaders
     bool has_compute_matrix;        // cooperative matrices in compute shaders
-    bool has_bfloat16_matrix;       // cooperative matrices of bfloat16
     bool has_portability_subset;    // must then be enabled
 } vks_probe;
 

@@ -28,6 +28,7 @@ enum {
     VKS_FEATURE_PIPELINE_STATISTICS = 1 << 11,
     VKS_FEATURE_MEMORY_BUDGET = 1 << 12,
     VKS_FEATURE_TIMESTAMPS = 1 << 13,
+    VKS_FEATURE_BFLOAT16_MATRIX = 1 << 14,
 };
 
 typedef enum vks_device_type {

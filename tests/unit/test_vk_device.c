@@ -86,14 +86,16 @@ CHECK_CASE(mask) {
     uint32_t all = vks_device_caps(device)->features;
     CHECK_EQ(vks_device_caps(device)->features_masked, 0);
     close_device(&device);
-    for (int bit = 0; bit <= 13; bit++) {
+    for (int bit = 0; bit <= 14; bit++) {
         params.mask_features = 1u << bit;
         device = open_device_with(params);
         if (!device) return;
         const vks_caps *caps = vks_device_caps(device);
         CHECK(!(caps->features & 1u << bit));
         CHECK_EQ(caps->features_masked, all & 1u << bit);
-        uint32_t dependent = 1u << bit == VKS_FEATURE_COOPERATIVE_MATRIX ? VKS_FEATURE_COOPERATIVE_MATRIX_2 : 0;
+        uint32_t dependent = 1u << bit == VKS_FEATURE_BFLOAT16 ? VKS_FEATURE_BFLOAT16_MATRIX : 0;
+        if (1u << bit == VKS_FEATURE_COOPERATIVE_MATRIX)
+            dependent = VKS_FEATURE_COOPERATIVE_MATRIX_2 | VKS_FEATURE_BFLOAT16_MATRIX;
         CHECK_EQ(caps->features, all & ~(1u << bit) & ~dependent);
         close_device(&device);
     }

@@ -27,7 +27,8 @@ typedef struct vkssm_device vkssm_device;
     X(COOPERATIVE_MATRIX_2, 10, "cooperative_matrix_2", "VK_NV_cooperative_matrix2")                                        \
     X(PIPELINE_STATISTICS, 11, "pipeline_statistics", "VK_KHR_pipeline_executable_properties")                              \
     X(MEMORY_BUDGET, 12, "memory_budget", "VK_EXT_memory_budget")                                                           \
-    X(TIMESTAMPS, 13, "timestamps", "GPU timestamps on the queue used")
+    X(TIMESTAMPS, 13, "timestamps", "GPU timestamps on the queue used")                                                     \
+    X(BFLOAT16_MATRIX, 14, "bfloat16_matrix", "cooperative matrices 16x16x16 of bf16 summed in f32")
 
 typedef enum vkssm_feature {
 #define VKSSM_FEATURE_ENUM(NAME, bit, name, use) VKSSM_FEATURE_##NAME = 1 << bit,
