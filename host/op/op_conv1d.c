@@ -32,12 +32,26 @@ static vkssm_status check(const vks_op_target *target, const vks_conv1d *op) {
     return vks_check_stride(target, "conv1d: state", &op->state, 0, 1);
 }
 
+enum { WIDE_TOKENS = 8, WIDE_TAPS = 8 }; // tokens of an invocation of the wide form, and taps at most
+
+static bool fits_wide(const vks_conv1d *op) {
+    uint64_t x_size = 4 * vkssm_dtype_size(op->x.dtype), y_size = 4 * vkssm_dtype_size(op->y.dtype);
+    uint64_t counts = op->y.shape[2] | op->x.stride[1] | op->y.stride[1] | op->state.stride[0];
+    uint64_t floats = op->w.address | op->bias.address | op->state.address;
+    return op->w.shape[0] <= WIDE_TAPS && counts % 4 == 0 && floats % 16 == 0 && op->x.address % x_size == 0 &&
+           op->y.address % y_size == 0;
+}
+
 vkssm_status vks_op_conv1d(const vks_op_target *target, const vks_conv1d *op) {
     VKS_TRY(check(target, op));
     uint32_t n_sequence = op->y.shape[0], n_time = op->y.shape[1], n_channel = op->y.shape[2], k = op->w.shape[0];
     // A CPU pays for every load: its invocations keep weights and inputs over several tokens.
-    bool cpu = vks_kernel_traits_of(target->kernels).cpu;
-    const uint32_t wg_size = cpu ? 16 : 64, tokens = cpu ? 16 : 1;
+    bool cpu = vks_kernel_traits_of(target->kernels).cpu, can_wide = fits_wide(op);
+    const uint32_t candidates[] = {can_wide && !cpu ? VKS_SHADER_conv1d_wide : VKS_SHADER_conv1d, VKS_SHADER_conv1d,
+                                   can_wide ? VKS_SHADER_conv1d_wide : VKS_SHADER_conv1d};
+    uint32_t shader = vks_kernel_choose(target->kernels, candidates, VKS_COUNT(candidates));
+    bool wide = shader == VKS_SHADER_conv1d_wide;
+    const uint32_t wg_size = cpu ? 16 : 64, tokens = wide ? WIDE_TOKENS : cpu ? 16 : 1;
     struct vks_conv1d_params push = {
         .x = op->x.address,
         .w = op->w.address,
@@ -55,12 +69,12 @@ vkssm_status vks_op_conv1d(const vks_op_target *target, const vks_conv1d *op) {
     vks_access state_read = vks_reads(&op->state), state_write = vks_writes(&op->state);
     vks_access accesses[] = {vks_reads(&op->x), vks_reads(&op->slots), vks_writes(&op->y), state_read};
     vks_kernel_call call = {
-        .shader = VKS_SHADER_conv1d,
+        .shader = shader,
         .constants = constants,
         .n_constant = VKS_COUNT(constants),
         .push = &push,
         .push_size = sizeof push,
-        .n_group = {vks_div_up(n_channel, 2 * wg_size), vks_div_up(n_time, tokens), n_sequence},
+        .n_group = {vks_div_up(n_channel, (wide ? 4 : 2) * wg_size), vks_div_up(n_time, tokens), n_sequence},
         .accesses = accesses,
         .n_access = VKS_COUNT(accesses),
     };
@@ -70,6 +84,7 @@ vkssm_status vks_op_conv1d(const vks_op_target *target, const vks_conv1d *op) {
         accesses[3] = state_write;
         call.shader = VKS_SHADER_conv1d_step;
         call.n_constant--; // one token: no TOKENS
+        call.n_group[0] = vks_div_up(n_channel, 2 * wg_size);
         call.n_group[1] = n_sequence;
         call.n_group[2] = 1;
         status = vks_kernel_dispatch(target, &call);

@@ -180,6 +180,9 @@ static void run_cases(gpu *g) {
 CHECK_CASE(selected) {
     run_cases(gpu_open(0));
 }
+CHECK_CASE(variants) {
+    run_variants("conv1d_wide", run_cases); // the others take what it does not
+}
 CHECK_CASE(masked) {
     run_masked(run_cases);
 }
@@ -246,5 +249,7 @@ CHECK_CASE(refuses) {
 }
 
 int main(int argc, char **argv) {
-    return gpu_main(argc, argv, (check_case[]){CHECK_RUN(selected), CHECK_RUN(masked), CHECK_RUN(refuses), {0}});
+    return gpu_main(
+        argc, argv,
+        (check_case[]){CHECK_RUN(selected), CHECK_RUN(variants), CHECK_RUN(masked), CHECK_RUN(refuses), {0}});
 }
