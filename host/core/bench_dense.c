@@ -6,16 +6,20 @@
 
 #define F32 VKSSM_DTYPE_F32
 #define F16 VKSSM_DTYPE_F16
+#define BF16 VKSSM_DTYPE_BF16
 
 // ---- products: M, K, N ---------------------------------------------------------------------------------------------
 
-enum { X_F32, X_F16 }; // kind: the type of x and y
+enum { X_F32, X_F16, X_BF16 }; // kind: the type of x and y
 
 // The limits measure them from the last one to the first.
 static const vks_bench_entry gemm[] = {
     {"gemm/m2048k2560n10576/f16", "in_proj of a 2.7B Mamba-2, float16 weights", F16, {2048, 2560, 10576}, X_F32},
     {"gemm/m2048k2560n10576/f16xf16", "the same with float16 activations", F16, {2048, 2560, 10576}, X_F16},
-    {"gemm/m2048k2560n10576/f32", "the same, all float32", F32, {2048, 2560, 10576}, X_F32},
+    {"gemm/m2048k2560n10576/bf16xbf16", "the same, all bfloat16", BF16, {2048, 2560, 10576}, X_BF16},
+    {"gemm/m8192k8192n8192/f16xf16", "a large product, all float16", F16, {8192, 8192, 8192}, X_F16},
+    {"gemm/m8192k8192n8192/bf16xbf16", "the same, all bfloat16", BF16, {8192, 8192, 8192}, X_BF16},
+    {"gemm/m2048k2560n10576/f32", "its input projection again, all float32", F32, {2048, 2560, 10576}, X_F32},
     {"gemm/m2048k5120n2560/f16", "out_proj of a 2.7B Mamba-2, float16 weights", F16, {2048, 5120, 2560}, X_F32},
     {"gemm/m2048k5120n2560/f16xf16", "the same with float16 activations", F16, {2048, 5120, 2560}, X_F16},
     {"gemm/m512k2560n10576/f16", "in_proj of 512 tokens, float16 weights", F16, {512, 2560, 10576}, X_F32},
@@ -33,7 +37,7 @@ static const vks_bench_entry gemv[] = {
 
 static vkssm_status place_matmul(vks_bench *bench, const vks_bench_entry *e, vks_bench_op *op) {
     uint32_t m = e->n[0], k = e->n[1], n = e->n[2];
-    vkssm_dtype x_dtype = e->kind == X_F16 ? F16 : F32;
+    vkssm_dtype x_dtype = e->kind == X_F16 ? F16 : e->kind == X_BF16 ? BF16 : F32;
     op->matmul = (vks_matmul){0};
     VKS_TRY(vks_bench_input(bench, x_dtype, -1, 1, VKS_BENCH_SHAPE(m, k), &op->matmul.x));
     VKS_TRY(vks_bench_input(bench, e->dtype, -0.02f, 0.02f, VKS_BENCH_SHAPE(n, k), &op->matmul.w));

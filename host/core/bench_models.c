@@ -27,6 +27,8 @@ static const vks_bench_entry models[] = {
     {"model/mamba2-2.7b/prefill/t512/f16", "Mamba-2 of 2.7B parameters reads 512 tokens", VKSSM_DTYPE_F16,
      MAMBA2_2_7B(512), PREFILL},
     {"model/mamba2-2.7b/prefill/t2048/f16", "the same, 2048 tokens", VKSSM_DTYPE_F16, MAMBA2_2_7B(2048), PREFILL},
+    {"model/mamba2-2.7b/prefill/t16384/f16", "the same, 16384 tokens, in pieces", VKSSM_DTYPE_F16, MAMBA2_2_7B(16384),
+     PREFILL},
     {"model/mamba2-2.7b/decode/b1/f16", "Mamba-2 of 2.7B parameters generates, greedily", VKSSM_DTYPE_F16,
      MAMBA2_2_7B(1), DECODE},
 };

@@ -3,6 +3,7 @@
 
 #define F32 VKSSM_DTYPE_F32
 #define F16 VKSSM_DTYPE_F16
+#define BF16 VKSSM_DTYPE_BF16
 
 // ---- scan: B, T, D -------------------------------------------------------------------------------------------------
 
@@ -53,6 +54,8 @@ static const vks_bench_entry ssd[] = {
     {"ssd/b1t2048h80p64g1n128/f16", "the same, float16 inputs and outputs", F16, {1, 2048, 80, 64, 1, 128}, 0},
     {"ssd/b1t16384h80p64g1n128/f32", "the same, longer", F32, {1, 16384, 80, 64, 1, 128}, 0},
     {"ssd/b1t16384h80p64g1n128/f16", "the same, longer, float16", F16, {1, 16384, 80, 64, 1, 128}, 0},
+    {"ssd/b1t2048h80p64g1n128/bf16", "bfloat16 inputs and outputs", BF16, {1, 2048, 80, 64, 1, 128}, 0},
+    {"ssd/b1t16384h80p64g1n128/bf16", "the same, longer", BF16, {1, 16384, 80, 64, 1, 128}, 0},
     {"ssd/b8t2048h80p64g1n128/f16", "8 sequences, float16", F16, {8, 2048, 80, 64, 1, 128}, 0},
     {"ssd/b1t512h80p64g1n128/f32", "512 tokens, as a piece of a prefill", F32, {1, 512, 80, 64, 1, 128}, 0},
     {"ssd/b1t128h8p64g1n128/f32", "a small one", F32, {1, 128, 8, 64, 1, 128}, 0},

@@ -1,13 +1,27 @@
 #include "kernel.h"
 #include "ops.h"
 
+#include <string.h>
+
 #include "shaders/params/matmul.h"
 
 enum {
-    FEW_ROWS = 8,             // up to here a product is bound by reading its weights
-    COOP_ROWS = 32,           // from here on tiles of 128 rows are worth their empty part
-    COOP_SHARED_SIZE = 40960, // of matmul_coop
+    FEW_ROWS = 8,    // up to here a product is bound by reading its weights
+    COOP_ROWS = 32,  // from here on tiles of 64 or 128 rows are worth their empty part
+    COOP_TILES = 96, // so many tiles fill a large device
+    COOP_DEPTH = 64,
 };
+
+// Tiles of matmul_coop, the fastest first where there is enough to do (shaders/MEASURED.md): sides, and subgroups along
+// them.
+typedef struct coop_tile {
+    uint32_t rows, outputs, subgroups_m, subgroups_n;
+} coop_tile;
+static const coop_tile coop_tiles[] = {{128, 192, 2, 4}, {128, 128, 2, 4}, {64, 64, 2, 2}};
+
+static uint32_t shared_size(const coop_tile *tile) {
+    return 2 * (tile->rows + tile->outputs) * (COOP_DEPTH + 8);
+}
 
 static vkssm_status check(const vks_op_target *target, const vks_matmul *op) {
     uint32_t n_row = op->x.shape[0], n_in = op->x.shape[1], n_out = op->w.shape[0];
@@ -32,10 +46,31 @@ static vkssm_status check(const vks_op_target *target, const vks_matmul *op) {
     return VKSSM_OK;
 }
 
-// Whether cooperative matrices can do it: float16 operands, whole vectors along k, and enough shared memory.
-static bool fits_coop(const vks_kernel_traits *traits, const vks_matmul *op) {
-    return op->x.dtype == VKSSM_DTYPE_F16 && op->w.dtype == VKSSM_DTYPE_F16 && op->x.shape[1] % 8 == 0 &&
-           traits->fixed_subgroup && traits->max_shared_size >= COOP_SHARED_SIZE;
+// The tile for a product: the first one that the device has room for and that gives it enough workgroups, or the last
+// one that it has room for. NULL: none.
+static const coop_tile *choose_tile(const vks_kernel_traits *traits, const vks_matmul *op) {
+    const coop_tile *found = NULL;
+    for (size_t i = 0; i < VKS_COUNT(coop_tiles); i++) {
+        const coop_tile *tile = &coop_tiles[i];
+        uint32_t wg_size = tile->subgroups_m * tile->subgroups_n * traits->subgroup_size;
+        if (shared_size(tile) > traits->max_shared_size || wg_size > traits->max_workgroup_invocations ||
+            tile->rows * COOP_DEPTH / 8 % wg_size || tile->outputs * COOP_DEPTH / 8 % wg_size)
+            continue;
+        found = tile;
+        if ((uint64_t)vks_div_up(op->x.shape[0], tile->rows) * vks_div_up(op->w.shape[0], tile->outputs) >= COOP_TILES)
+            break;
+    }
+    return found;
+}
+
+// The variant on cooperative matrices that can do it, or VKS_SHADER_COUNT: both operands of one 16-bit type, and whole
+// vectors along k. float32 operands are not rounded to 16 bits behind the caller's back.
+static uint32_t coop_variant(const vks_kernel_traits *traits, const vks_matmul *op) {
+    if (op->x.dtype != op->w.dtype || op->x.shape[1] % 8 != 0 || !traits->fixed_subgroup || !choose_tile(traits, op))
+        return VKS_SHADER_COUNT;
+    return op->x.dtype == VKSSM_DTYPE_F16    ? VKS_SHADER_matmul_coop
+           : op->x.dtype == VKSSM_DTYPE_BF16 ? VKS_SHADER_matmul_coop_bf16
+                                             : VKS_SHADER_COUNT;
 }
 
 // Every algorithm here can do the shape, so a test may force any. The selector's choices stand first, best first.
@@ -45,19 +80,20 @@ static uint32_t choose(const vks_op_target *target, const vks_matmul *op) {
     static const uint32_t cpu[] = {VKS_SHADER_matmul_lanes, VKS_SHADER_matmul_direct};
     static const uint32_t few[] = {VKS_SHADER_matmul_vector_sg, VKS_SHADER_matmul_vector};
     static const uint32_t some[] = {VKS_SHADER_matmul_tiled, VKS_SHADER_matmul_tiled};
-    static const uint32_t coop[] = {VKS_SHADER_matmul_coop, VKS_SHADER_matmul_tiled};
     static const uint32_t many[] = {VKS_SHADER_matmul_tiled_8, VKS_SHADER_matmul_tiled};
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
+    uint32_t coop = coop_variant(&traits, op);
+    bool has_coop = coop != VKS_SHADER_COUNT;
     const uint32_t *best;
     if (traits.cpu)
         best = n_row == 1 ? cpu_row : cpu;
     else if (n_row <= FEW_ROWS)
         best = few;
-    else if (fits_coop(&traits, op) && n_row >= COOP_ROWS)
-        best = coop;
     else // large tiles only when there are enough of them to fill a device
         best = (uint64_t)n_row * n_out >= 128u * 128u * 64u ? many : some;
-    const uint32_t candidates[] = {best[0],
+    bool coop_first = has_coop && !traits.cpu && n_row >= COOP_ROWS;
+    const uint32_t candidates[] = {coop_first ? coop : best[0],
+                                   best[0],
                                    best[1],
                                    VKS_SHADER_matmul_tiled_8,
                                    VKS_SHADER_matmul_vector_sg,
@@ -67,8 +103,8 @@ static uint32_t choose(const vks_op_target *target, const vks_matmul *op) {
                                    VKS_SHADER_matmul_direct,
                                    VKS_SHADER_matmul_direct_1,
                                    VKS_SHADER_matmul_tiled,
-                                   VKS_SHADER_matmul_coop};
-    uint32_t n = VKS_COUNT(candidates) - !fits_coop(&traits, op);
+                                   coop};
+    uint32_t n = VKS_COUNT(candidates) - !has_coop;
     return vks_kernel_choose(target->kernels, candidates, n);
 }
 
@@ -76,7 +112,7 @@ vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
     VKS_TRY(check(target, op));
     uint32_t n_row = op->x.shape[0], n_out = op->w.shape[0];
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
-    uint32_t constants[8] = {0, op->x.dtype, op->w.dtype, op->y.dtype, op->bias.address != 0, op->accumulate};
+    uint32_t constants[12] = {0, op->x.dtype, op->w.dtype, op->y.dtype, op->bias.address != 0, op->accumulate};
     vks_kernel_call call = {.shader = choose(target, op), .constants = constants, .n_constant = 6};
 
     switch (call.shader) {
@@ -90,22 +126,35 @@ vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
         break;
     }
     case VKS_SHADER_matmul_coop:
-        constants[1] = 8 * traits.subgroup_size;
-        constants[2] = op->y.dtype;
-        constants[3] = op->bias.address != 0;
-        constants[4] = op->accumulate;
-        call.constants = constants + 1; // operands are float16
-        call.n_constant = 4;
+    case VKS_SHADER_matmul_coop_bf16: {
+        const coop_tile *tile = choose_tile(&traits, op);
+        bool direct = (op->y.dtype == op->x.dtype || op->y.dtype == VKSSM_DTYPE_F32) && op->y.address % 16 == 0 &&
+                      op->y.stride[0] % 8 == 0;
+        const uint32_t of_coop[] = {tile->subgroups_m * tile->subgroups_n * traits.subgroup_size,
+                                    op->y.dtype,
+                                    op->bias.address != 0,
+                                    op->accumulate,
+                                    tile->rows,
+                                    tile->outputs,
+                                    tile->subgroups_m,
+                                    tile->subgroups_n,
+                                    COOP_DEPTH,
+                                    op->x.shape[1] % COOP_DEPTH == 0,
+                                    direct};
+        memcpy(constants, of_coop, sizeof of_coop);
+        call.n_constant = VKS_COUNT(of_coop);
         call.full_subgroups = true;
-        call.n_group[0] = vks_div_up(n_out, 128);
-        call.n_group[1] = vks_div_up(n_row, 128);
+        call.n_group[0] = vks_div_up(n_out, tile->outputs);
+        call.n_group[1] = vks_div_up(n_row, tile->rows);
         break;
+    }
     case VKS_SHADER_matmul_vector:
     case VKS_SHADER_matmul_vector_sg: {
         call.full_subgroups = call.shader == VKS_SHADER_matmul_vector_sg;
         // An invocation takes 8 weights a turn: as many invocations as give each at least two turns.
         uint32_t wg_size = traits.subgroup_size < 32 ? 32 : traits.subgroup_size;
-        while (wg_size < 128 && wg_size * 2 * 16 <= op->x.shape[1]) wg_size *= 2;
+        while (wg_size < 128 && wg_size * 2 * 16 <= op->x.shape[1])
+            wg_size *= 2;
         bool one = call.full_subgroups && traits.fixed_subgroup && traits.subgroup_size == wg_size;
         constants[0] = wg_size;
         constants[6] = one;

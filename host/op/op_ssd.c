@@ -24,9 +24,9 @@ static sizes sizes_of(const vks_ssd *op) {
     return s;
 }
 
-// Floats of the three intermediate results, in this order in scratch; each starts on 256 bytes.
+// Floats of the intermediate results, in this order in scratch; each starts on 256 bytes.
 typedef struct scratch_layout {
-    uint64_t decays, products, chunk_states, total;
+    uint64_t decays, products, chunk_states, turned_b, total;
 } scratch_layout;
 
 static scratch_layout scratch_of(const sizes *s) {
@@ -34,7 +34,8 @@ static scratch_layout scratch_of(const sizes *s) {
     scratch_layout layout = {0};
     layout.products = vks_align_up(chunks * 3 * s->n_head * s->chunk, 64);
     layout.chunk_states = layout.products + vks_align_up(chunks * s->n_group * s->chunk * s->chunk, 64);
-    layout.total = layout.chunk_states + chunks * s->n_head * s->n_width * s->n_state;
+    layout.turned_b = layout.chunk_states + vks_align_up(chunks * s->n_head * s->n_width * s->n_state, 64);
+    layout.total = layout.turned_b + chunks * s->n_group * s->n_state * s->chunk / 2;
     return layout;
 }
 
@@ -148,16 +149,17 @@ static vkssm_status step(const vks_op_target *target, const vks_ssd *op, const s
         });
 }
 
-// The two heavy passes have three forms: plain; for CPUs, whose lanes share their loads; by cooperative matrices. The first
-// two cut a pass into tiles of rows x columns, the third takes a head and chunk at a time.
+// The two heavy passes have three forms: plain; for CPUs, whose lanes share their loads; by cooperative matrices. The
+// first two cut a pass into tiles of rows x columns, the third takes a head and chunk at a time.
 typedef struct pass_forms {
     uint32_t plain, lanes, coop;
     uint32_t lanes_rows, lanes_columns; // tile of the lanes' form; columns in units of the subgroup
 } pass_forms;
 
-static const pass_forms state_forms = {VKS_SHADER_ssd_state, VKS_SHADER_ssd_state_lanes, VKS_SHADER_ssd_state_coop, 16, 8};
-static const pass_forms output_forms = {VKS_SHADER_ssd_output, VKS_SHADER_ssd_output_lanes, VKS_SHADER_ssd_output_coop, 16,
-                                        4};
+static const pass_forms state_forms = {VKS_SHADER_ssd_state, VKS_SHADER_ssd_state_lanes, VKS_SHADER_ssd_state_coop, 16,
+                                       8};
+static const pass_forms output_forms = {VKS_SHADER_ssd_output, VKS_SHADER_ssd_output_lanes, VKS_SHADER_ssd_output_coop,
+                                        16, 4};
 
 enum { COOP_CHUNK = 64, COOP_SHARED_SIZE = 36864 };
 
@@ -178,9 +180,12 @@ static pass_form choose_form(const vks_op_target *target, const pass_forms *form
                              uint32_t wg_size) {
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
     bool coop = fits_coop(&traits, op, s);
-    const uint32_t candidates[] = {traits.cpu ? forms->lanes : coop ? forms->coop : forms->plain, forms->plain, forms->lanes,
-                                   coop ? forms->coop : forms->plain, forms->plain};
-    pass_form form = {.shader = vks_kernel_choose(target->kernels, candidates, VKS_COUNT(candidates)), .wg_size = wg_size};
+    const uint32_t candidates[] = {traits.cpu ? forms->lanes
+                                   : coop     ? forms->coop
+                                              : forms->plain,
+                                   forms->plain, forms->lanes, coop ? forms->coop : forms->plain, forms->plain};
+    pass_form form = {.shader = vks_kernel_choose(target->kernels, candidates, VKS_COUNT(candidates)),
+                      .wg_size = wg_size};
     bool is_state = forms == &state_forms;
     uint32_t n_row = is_state ? s->n_width : s->chunk, n_column = is_state ? s->n_state : s->n_width;
     form.n_group[0] = vks_div_up(vks_div_up(n_row, 8) * vks_div_up(n_column, 8), wg_size);
@@ -197,23 +202,18 @@ static pass_form choose_form(const vks_op_target *target, const pass_forms *form
     return form;
 }
 
-static vkssm_status chunked(const vks_op_target *target, const vks_ssd *op, const sizes *s) {
-    scratch_layout layout = scratch_of(s);
-    vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
-    VKS_TRY(vks_check_shape(target, "ssd: scratch", &op->scratch, VKS_SHAPE(op->scratch.shape[0])));
-    if (op->scratch.shape[0] < layout.total)
-        return vks_op_fail(target, VKSSM_ERR_ARG, "ssd: scratch: %llu floats expected, %u found",
-                           (unsigned long long)layout.total, op->scratch.shape[0]);
+static struct vks_ssd_params push_of(const vks_ssd *op, const sizes *s, const scratch_layout *layout) {
     uint64_t scratch = op->scratch.address;
-    struct vks_ssd_params push = {
+    return (struct vks_ssd_params){
         .x = op->x.address,
         .b = op->b.address,
         .c = op->c.address,
         .dt = op->dt.address,
         .heads = op->heads.address,
-        .decays = scratch + 4 * layout.decays,
-        .products = scratch + 4 * layout.products,
-        .chunk_states = scratch + 4 * layout.chunk_states,
+        .decays = scratch + 4 * layout->decays,
+        .products = scratch + 4 * layout->products,
+        .chunk_states = scratch + 4 * layout->chunk_states,
+        .turned_b = scratch + 4 * layout->turned_b,
         .state = op->state.address,
         .slots = op->slots.address,
         .y = op->y.address,
@@ -225,11 +225,131 @@ static vkssm_status chunked(const vks_op_target *target, const vks_ssd *op, cons
         .dt_min = op->dt_min,
         .dt_max = op->dt_max,
     };
-    vks_access decays = {push.decays, 4 * (layout.products - layout.decays), false};
-    vks_access products = {push.products, 4 * (layout.chunk_states - layout.products), false};
-    vks_access states = {push.chunk_states, 4 * (layout.total - layout.chunk_states), false};
-    vks_access decays_w = {decays.address, decays.size, true}, products_w = {products.address, products.size, true};
-    vks_access states_w = {states.address, states.size, true};
+}
+
+// The parts of the scratch, for reading or for writing.
+static vks_access decays_of(const struct vks_ssd_params *push, const scratch_layout *layout, bool write) {
+    return (vks_access){push->decays, 4 * (layout->products - layout->decays), write};
+}
+static vks_access products_of(const struct vks_ssd_params *push, const scratch_layout *layout, bool write) {
+    return (vks_access){push->products, 4 * (layout->chunk_states - layout->products), write};
+}
+static vks_access states_of(const struct vks_ssd_params *push, const scratch_layout *layout, bool write) {
+    return (vks_access){push->chunk_states, 4 * (layout->turned_b - layout->chunk_states), write};
+}
+
+// ---- the chained form -----------------------------------------------------------------------------------------------
+
+enum { CHAIN_SHARED_SIZE = 46592, CHAIN_WORKGROUPS = 640 };
+
+// The state goes from chunk to chunk in registers. Sequences are cut into segments only as far as it takes to give a
+// large device enough workgroups: each segment's own state is found first, and handed on.
+static uint32_t chunks_of_segment(const sizes *s) {
+    uint32_t wanted = vks_div_up(CHAIN_WORKGROUPS, s->n_sequence * s->n_head), most = vks_div_up(s->n_chunk, 2);
+    return vks_div_up(s->n_chunk, wanted < most ? wanted : most);
+}
+
+static bool fits_chain(const vks_kernel_traits *traits, const vks_ssd *op, const sizes *s) {
+    bool whole = s->chunk == COOP_CHUNK && s->n_width % 16 == 0 && s->n_width <= 64 &&
+                 (s->n_state == 64 || s->n_state == 128) && op->x.stride[1] % 8 == 0 && op->y.stride[1] % 8 == 0 &&
+                 op->state.stride[0] % 4 == 0;
+    uint64_t addresses = op->x.address | op->b.address | op->c.address | op->y.address | op->state.address;
+    bool same_type = op->y.dtype == op->x.dtype || op->y.dtype == VKSSM_DTYPE_F32;
+    return whole && same_type && addresses % 16 == 0 && traits->fixed_subgroup &&
+           traits->max_shared_size >= CHAIN_SHARED_SIZE &&
+           4 * traits->subgroup_size <= traits->max_workgroup_invocations;
+}
+
+// The chain for this device and shape, or VKS_SHADER_COUNT. A test that forces one of the chunked form's kernels gets
+// them.
+static uint32_t choose_chain(const vks_op_target *target, const vks_ssd *op, const sizes *s) {
+    vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
+    uint32_t chain = op->x.dtype == VKSSM_DTYPE_F16    ? VKS_SHADER_ssd_chain_coop
+                     : op->x.dtype == VKSSM_DTYPE_BF16 ? VKS_SHADER_ssd_chain_coop_bf16
+                                                       : VKS_SHADER_COUNT;
+    if (chain == VKS_SHADER_COUNT || !fits_chain(&traits, op, s)) return VKS_SHADER_COUNT;
+    const uint32_t candidates[] = {chain,
+                                   VKS_SHADER_ssd_state,
+                                   VKS_SHADER_ssd_state_lanes,
+                                   VKS_SHADER_ssd_state_coop,
+                                   VKS_SHADER_ssd_output,
+                                   VKS_SHADER_ssd_output_lanes,
+                                   VKS_SHADER_ssd_output_coop};
+    return vks_kernel_choose(target->kernels, candidates, VKS_COUNT(candidates)) == chain ? chain : VKS_SHADER_COUNT;
+}
+
+static vkssm_status chained(const vks_op_target *target, const vks_ssd *op, const sizes *s, uint32_t chain) {
+    bool bf16 = chain == VKS_SHADER_ssd_chain_coop_bf16;
+    uint32_t segment = chunks_of_segment(s), n_segment = vks_div_up(s->n_chunk, segment);
+    uint32_t wg = 4 * vks_kernel_traits_of(target->kernels).subgroup_size;
+    scratch_layout layout = scratch_of(s); // with a state for each chunk: more than the segments need
+    struct vks_ssd_params push = push_of(op, s, &layout);
+    push.segment = segment;
+    vks_access x = vks_reads(&op->x), b = vks_reads(&op->b), c = vks_reads(&op->c), dt = vks_reads(&op->dt);
+    vks_access slots = vks_reads(&op->slots), state = vks_writes(&op->state), state_r = vks_reads(&op->state);
+    vks_access decays = decays_of(&push, &layout, false), decays_w = decays_of(&push, &layout, true);
+    vks_access products = products_of(&push, &layout, false), products_w = products_of(&push, &layout, true);
+    vks_access states = states_of(&push, &layout, false), states_w = states_of(&push, &layout, true);
+    vks_access turned = {push.turned_b, 4 * (layout.total - layout.turned_b), false};
+    vks_access turned_w = {turned.address, turned.size, true};
+    const struct {
+        uint32_t shader, wg_size, n_group[3];
+        bool only_segments; // for the hand-over between segments
+        vks_access accesses[9];
+    } passes[] = {
+        {bf16 ? VKS_SHADER_ssd_product_coop_bf16 : VKS_SHADER_ssd_product_coop,
+         wg,
+         {s->n_group, s->n_chunk, s->n_sequence},
+         false,
+         {b, c, products_w, turned_w}},
+        {bf16 ? VKS_SHADER_ssd_segment_coop_bf16 : VKS_SHADER_ssd_segment_coop,
+         wg,
+         {s->n_head, n_segment - 1, s->n_sequence},
+         true,
+         {x, turned, dt, decays_w, states_w}},
+        {VKS_SHADER_ssd_carry,
+         128,
+         {vks_div_up(s->n_width * s->n_state, 128), s->n_head, s->n_sequence},
+         true,
+         {decays, slots, state_r, states_w}},
+        {chain,
+         wg,
+         {s->n_head, n_segment, s->n_sequence},
+         false,
+         {x, turned, c, dt, slots, products, states, state, vks_writes(&op->y)}},
+    };
+    for (size_t i = 0; i < VKS_COUNT(passes); i++) {
+        if (passes[i].only_segments && n_segment == 1) continue;
+        VKS_TRY(vks_kernel_dispatch(target,
+                                    &(vks_kernel_call){
+                                        .shader = passes[i].shader,
+                                        .constants = (uint32_t[]){passes[i].wg_size, op->x.dtype, op->y.dtype, s->chunk,
+                                                                  s->n_head, s->n_group, s->n_width, s->n_state},
+                                        .n_constant = 8,
+                                        .full_subgroups = passes[i].shader != VKS_SHADER_ssd_carry,
+                                        .push = &push,
+                                        .push_size = sizeof push,
+                                        .n_group = {passes[i].n_group[0], passes[i].n_group[1], passes[i].n_group[2]},
+                                        .accesses = passes[i].accesses,
+                                        .n_access = 9, // those not set span no bytes
+                                    }));
+    }
+    return VKSSM_OK;
+}
+
+static vkssm_status chunked(const vks_op_target *target, const vks_ssd *op, const sizes *s) {
+    scratch_layout layout = scratch_of(s);
+    vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
+    VKS_TRY(vks_check_shape(target, "ssd: scratch", &op->scratch, VKS_SHAPE(op->scratch.shape[0])));
+    if (op->scratch.shape[0] < layout.total)
+        return vks_op_fail(target, VKSSM_ERR_ARG, "ssd: scratch: %llu floats expected, %u found",
+                           (unsigned long long)layout.total, op->scratch.shape[0]);
+    uint32_t chain = choose_chain(target, op, s);
+    if (chain != VKS_SHADER_COUNT) return chained(target, op, s, chain);
+    struct vks_ssd_params push = push_of(op, s, &layout);
+    vks_access decays = decays_of(&push, &layout, false), decays_w = decays_of(&push, &layout, true);
+    vks_access products = products_of(&push, &layout, false), products_w = products_of(&push, &layout, true);
+    vks_access states = states_of(&push, &layout, false), states_w = states_of(&push, &layout, true);
     vks_access x = vks_reads(&op->x), b = vks_reads(&op->b), c = vks_reads(&op->c), slots = vks_reads(&op->slots);
 
     uint32_t q = s->chunk, wg = traits.cpu ? 16 : 64;
@@ -246,11 +366,7 @@ static vkssm_status chunked(const vks_op_target *target, const vks_ssd *op, cons
           false},
          {b, c, products_w}},
         {choose_form(target, &state_forms, op, s, wg), {x, b, decays, states_w}},
-        {{VKS_SHADER_ssd_pass,
-          wg,
-          {vks_div_up(s->n_width * s->n_state, wg), s->n_head, s->n_sequence},
-          false,
-          false},
+        {{VKS_SHADER_ssd_pass, wg, {vks_div_up(s->n_width * s->n_state, wg), s->n_head, s->n_sequence}, false, false},
          {decays, slots, states_w, vks_writes(&op->state)}},
         {choose_form(target, &output_forms, op, s, wg), {x, c, decays, products, states, vks_writes(&op->y)}},
     };

@@ -1,57 +1,66 @@
-// matmul_coop: Y[m, n] = sum over k of X[m, k] W[n, k] (+ bias[n]) (+ Y[m, n] with ACCUMULATE), X and W float16
-// Push      shaders/params/matmul.h; shapes and types stand there; K a multiple of 8
-// Mapping   a workgroup of 2 x 4 subgroups computes a tile of 128 rows (y) by 128 outputs (x) by
+// matmul_coop: Y[m, n] = sum over k of X[m, k] W[n, k] (+ bias[n]) (+ Y[m, n] with ACCUMULATE), X and W of one 16-bit type
+// Push      shaders/params/matmul.h; shapes and types stand there; X and W float16, or bfloat16 with BF16; K a multiple
+//           of 8
+// Mapping   a workgroup of SUBGROUPS_M x SUBGROUPS_N subgroups computes a tile of TILE_M rows by TILE_N outputs by
 //           cooperative matrices of 16 x 16 x 16; each subgroup holds its part of the tile in registers. Operands pass
-//           through two buffers of shared memory, 32 values of k at a time: while one is multiplied, the next is fetched
-// Constants 0 WG_SIZE (subgroups times subgroup size)  1 Y_TYPE  2 BIAS  3 ACCUMULATE
-// Needs     VK_KHR_cooperative_matrix with 16 x 16 x 16 float16 products summed in float32; 40 KiB of shared memory
-// Numerics  float16 products, exact, summed in float32 in an order that the device chooses
+//           through shared memory, DEPTH values of k at a time; while one piece is multiplied, the next is fetched to
+//           registers. Tiles go by bands of BAND rows of tiles, so that those under way at one time share operands
+// Constants 0 WG_SIZE (subgroups times subgroup size; divides TILE_M DEPTH / 8 and TILE_N DEPTH / 8)  1 Y_TYPE  2 BIAS
+//           3 ACCUMULATE  4 TILE_M  5 TILE_N  6 SUBGROUPS_M  7 SUBGROUPS_N (16 times these divide the tile's sides)
+//           8 DEPTH (multiple of 16)  9 WHOLE_K: K is a multiple of DEPTH  10 DIRECT: Y has the operands' type or is
+//           float32, and its rows start on 16 bytes
+// Needs     VK_KHR_cooperative_matrix with 16 x 16 x 16 products of that type summed in float32; 2 (TILE_M + TILE_N)
+//           (DEPTH + 8) bytes of shared memory
+// Numerics  exact products, summed in float32 in an order that the device chooses
 // Twin      tests/ref/ref_matmul.c
 #version 460
 #extension GL_GOOGLE_include_directive : require
-#extension GL_KHR_cooperative_matrix : require
-#extension GL_KHR_memory_scope_semantics : require
-#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
-#extension GL_KHR_shader_subgroup_basic : require
-#pragma use_vulkan_memory_model
 #include "params/matmul.h"
 #include "include/io.glsl"
+#include "include/matrix.glsl"
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint WG_SIZE = 128;
 layout(constant_id = 1) const uint Y_TYPE = VKS_TYPE_F32;
 layout(constant_id = 2) const bool BIAS = false;
 layout(constant_id = 3) const bool ACCUMULATE = false;
+layout(constant_id = 4) const uint TILE_M = 128;
+layout(constant_id = 5) const uint TILE_N = 128;
+layout(constant_id = 6) const uint SUBGROUPS_M = 2;
+layout(constant_id = 7) const uint SUBGROUPS_N = 2;
+layout(constant_id = 8) const uint DEPTH = 32;
+layout(constant_id = 9) const bool WHOLE_K = false;
+layout(constant_id = 10) const bool DIRECT = false;
 
-const uint SIDE = 128, DEPTH = 32;
-const uint SUBGROUPS_M = 2, SUBGROUPS_N = 4;
-const uint ROW = DEPTH / 8 + 1;                // vectors of 8 halves in a row; one of padding spreads the banks
-const uint FM = SIDE / 16 / SUBGROUPS_M, FN = SIDE / 16 / SUBGROUPS_N; // matrices of a subgroup
-const uint FETCH = SIDE * DEPTH / 8 / WG_SIZE; // vectors that an invocation brings per operand
+const uint BAND = 8;
+const uint VECTORS = DEPTH / 8, ROW = VECTORS + 1; // of 8 elements in a row; one of padding spreads the banks
+const uint FM = TILE_M / 16 / SUBGROUPS_M, FN = TILE_N / 16 / SUBGROUPS_N;              // matrices of a subgroup
+const uint FETCH_X = TILE_M * VECTORS / WG_SIZE, FETCH_W = TILE_N * VECTORS / WG_SIZE; // vectors that an invocation brings
 
-shared uvec4 tile_x[2][SIDE * ROW];
-shared uvec4 tile_w[2][SIDE * ROW];
+shared uvec4 tile_x[TILE_M * ROW];
+shared uvec4 tile_w[TILE_N * ROW];
 
 // Row and vector within the row of the i-th fetch of this invocation: neighbours take neighbouring vectors.
 uint fetch_row(uint i) {
-    return (i * WG_SIZE + gl_LocalInvocationIndex) / (DEPTH / 8);
+    return (i * WG_SIZE + gl_LocalInvocationIndex) / VECTORS;
 }
 uint fetch_vector(uint i) {
-    return (i * WG_SIZE + gl_LocalInvocationIndex) % (DEPTH / 8);
+    return (i * WG_SIZE + gl_LocalInvocationIndex) % VECTORS;
 }
 
-uvec4 fetch(uvec2 address, uint row, uint n_row, uint stride, uint k) {
-    if (row >= n_row || k >= params.n_in) return uvec4(0);
-    return Words4(address).at[(row * stride + k) >> 3];
+// Rows outside repeat the last one, and their results are not stored; values of k outside are zero.
+uvec4 fetch(uvec2 address, uint first, uint k) {
+    if (!WHOLE_K && k >= params.n_in) return uvec4(0);
+    return Words4(address).at[(first + k) >> 3];
 }
 
 // One 16 x 16 matrix of results, staged in shared memory where every invocation of the subgroup takes pairs of a row.
-void store_results(uint stage, uint m0, uint n0) {
+void store_staged(uint stage, uint m0, uint n0) {
     for (uint i = gl_SubgroupInvocationID; i < 128; i += gl_SubgroupSize) {
         uint m = m0 + i / 8, n = n0 + i % 8 * 2;
         if (m >= params.n_row || n >= params.n_out) continue;
         bool both = n + 1 < params.n_out;
-        uvec4 four = tile_x[0][stage + i / 2];
+        uvec4 four = tile_x[stage + i / 2];
         vec2 y = uintBitsToFloat(i % 2 == 0 ? four.xy : four.zw);
         if (BIAS) y += vec2(Floats(params.bias).at[n], both ? Floats(params.bias).at[n + 1] : 0.0);
         uint at = m * params.y_stride + n;
@@ -60,54 +69,82 @@ void store_results(uint stage, uint m0, uint n0) {
     }
 }
 
-void main() {
-    uint m0 = gl_WorkGroupID.y * SIDE, n0 = gl_WorkGroupID.x * SIDE;
-    uint sm = gl_SubgroupID / SUBGROUPS_N * FM * 16, sn = gl_SubgroupID % SUBGROUPS_N * FN * 16;
-    coopmat<float, gl_ScopeSubgroup, 16, 16, gl_MatrixUseAccumulator> sum[FM][FN];
-    [[unroll]] for (uint i = 0; i < FM; i++)
-        [[unroll]] for (uint j = 0; j < FN; j++)
-            sum[i][j] = coopmat<float, gl_ScopeSubgroup, 16, 16, gl_MatrixUseAccumulator>(0.0);
-
-    uvec4 next_x[FETCH], next_w[FETCH];
-    [[unroll]] for (uint i = 0; i < FETCH; i++) {
-        uint row = fetch_row(i), k = 8 * fetch_vector(i);
-        next_x[i] = fetch(params.x, m0 + row, params.n_row, params.x_stride, k);
-        next_w[i] = fetch(params.w, n0 + row, params.n_out, params.w_stride, k);
+// A matrix that lies wholly inside: from registers to memory.
+void store_direct(MATRIX_SUM y, uint at) {
+    if (Y_TYPE == VKS_TYPE_F32) {
+        MATRIX_SUM before;
+        if (ACCUMULATE) {
+            coopMatLoad(before, Floats(params.y).at, at, params.y_stride, ROWS);
+            y += before;
+        }
+        coopMatStore(y, Floats(params.y).at, at, params.y_stride, ROWS);
+    } else {
+        MATRIX_OUT before;
+        if (ACCUMULATE) {
+            coopMatLoad(before, Words(params.y).at, at / 2, params.y_stride / 2, ROWS);
+            y += MATRIX_SUM(before);
+        }
+        coopMatStore(to_elements(y), Words(params.y).at, at / 2, params.y_stride / 2, ROWS);
     }
-    uint buffer_index = 0;
+}
+
+// This workgroup's tile: column and row of tiles.
+uvec2 find_tile() {
+    uint index = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x, in_band = BAND * gl_NumWorkGroups.x;
+    uint first = index / in_band * BAND, n_row = min(gl_NumWorkGroups.y - first, BAND);
+    return uvec2(index % in_band / n_row, first + index % in_band % n_row);
+}
+
+void main() {
+    uvec2 tile = find_tile();
+    uint m0 = tile.y * TILE_M, n0 = tile.x * TILE_N;
+    uint sm = gl_SubgroupID / SUBGROUPS_N * FM * 16, sn = gl_SubgroupID % SUBGROUPS_N * FN * 16;
+    MATRIX_SUM sum[FM][FN];
+    [[unroll]] for (uint i = 0; i < FM; i++)
+        [[unroll]] for (uint j = 0; j < FN; j++) sum[i][j] = MATRIX_SUM(0.0);
+
+    uvec4 next_x[FETCH_X], next_w[FETCH_W];
+    uint first_x[FETCH_X], first_w[FETCH_W];
+    [[unroll]] for (uint i = 0; i < FETCH_X; i++) {
+        first_x[i] = min(m0 + fetch_row(i), params.n_row - 1) * params.x_stride;
+        next_x[i] = fetch(params.x, first_x[i], 8 * fetch_vector(i));
+    }
+    [[unroll]] for (uint i = 0; i < FETCH_W; i++) {
+        first_w[i] = min(n0 + fetch_row(i), params.n_out - 1) * params.w_stride;
+        next_w[i] = fetch(params.w, first_w[i], 8 * fetch_vector(i));
+    }
     for (uint k0 = 0; k0 < params.n_in; k0 += DEPTH) {
-        [[unroll]] for (uint i = 0; i < FETCH; i++) {
-            uint at = fetch_row(i) * ROW + fetch_vector(i);
-            tile_x[buffer_index][at] = next_x[i];
-            tile_w[buffer_index][at] = next_w[i];
-        }
-        barrier(); // the other buffer's readers have passed their own barrier since they read it
-        [[unroll]] for (uint i = 0; i < FETCH; i++) {
-            uint row = fetch_row(i), k = k0 + DEPTH + 8 * fetch_vector(i);
-            next_x[i] = fetch(params.x, m0 + row, params.n_row, params.x_stride, k);
-            next_w[i] = fetch(params.w, n0 + row, params.n_out, params.w_stride, k);
-        }
-        [[unroll]] for (uint k = 0; k < DEPTH / 8; k += 2) {
-            coopmat<float16_t, gl_ScopeSubgroup, 16, 16, gl_MatrixUseA> a[FM];
-            [[unroll]] for (uint i = 0; i < FM; i++)
-                coopMatLoad(a[i], tile_x[buffer_index], (sm + 16 * i) * ROW + k, ROW, gl_CooperativeMatrixLayoutRowMajor);
+        barrier(); // the piece before has been read
+        [[unroll]] for (uint i = 0; i < FETCH_X; i++) tile_x[fetch_row(i) * ROW + fetch_vector(i)] = next_x[i];
+        [[unroll]] for (uint i = 0; i < FETCH_W; i++) tile_w[fetch_row(i) * ROW + fetch_vector(i)] = next_w[i];
+        barrier();
+        uint k1 = WHOLE_K ? min(k0 + DEPTH, params.n_in - DEPTH) : k0 + DEPTH;
+        [[unroll]] for (uint i = 0; i < FETCH_X; i++) next_x[i] = fetch(params.x, first_x[i], k1 + 8 * fetch_vector(i));
+        [[unroll]] for (uint i = 0; i < FETCH_W; i++) next_w[i] = fetch(params.w, first_w[i], k1 + 8 * fetch_vector(i));
+        [[unroll]] for (uint k = 0; k < VECTORS; k += 2) {
+            MATRIX_A a[FM];
+            [[unroll]] for (uint i = 0; i < FM; i++) coopMatLoad(a[i], tile_x, (sm + 16 * i) * ROW + k, ROW, ROWS);
             [[unroll]] for (uint j = 0; j < FN; j++) {
-                coopmat<float16_t, gl_ScopeSubgroup, 16, 16, gl_MatrixUseB> b;
-                coopMatLoad(b, tile_w[buffer_index], (sn + 16 * j) * ROW + k, ROW, gl_CooperativeMatrixLayoutColumnMajor);
+                MATRIX_B b;
+                coopMatLoad(b, tile_w, (sn + 16 * j) * ROW + k, ROW, COLUMNS);
                 [[unroll]] for (uint i = 0; i < FM; i++) sum[i][j] = coopMatMulAdd(a[i], b, sum[i][j]);
             }
         }
-        buffer_index ^= 1;
     }
 
-    barrier(); // the tiles have been read: tile_x[0] now holds results, 64 vectors a subgroup
+    barrier(); // the tiles have been read: tile_x now holds results, 64 vectors a subgroup
     uint stage = gl_SubgroupID * 64;
     [[unroll]] for (uint i = 0; i < FM; i++)
         [[unroll]] for (uint j = 0; j < FN; j++) {
-            coopMatStore(sum[i][j], tile_x[0], stage, 4, gl_CooperativeMatrixLayoutRowMajor);
+            uint m = m0 + sm + 16 * i, n = n0 + sn + 16 * j;
+            if (DIRECT && !BIAS && m + 16 <= params.n_row && n + 16 <= params.n_out) {
+                store_direct(sum[i][j], m * params.y_stride + n);
+                continue;
+            }
+            coopMatStore(sum[i][j], tile_x, stage, 4, ROWS);
             subgroupMemoryBarrierShared();
             subgroupBarrier();
-            store_results(stage, m0 + sm + 16 * i, n0 + sn + 16 * j);
+            store_staged(stage, m, n);
             subgroupBarrier();
         }
 }

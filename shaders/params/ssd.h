@@ -9,6 +9,7 @@ VKS_PARAMS(vks_ssd_params) {
     vks_address decays;   // [B, chunks, 3, H, Q] f32: dt; cumulative sum of dt A; dt times the decay to the chunk's end
     vks_address products; // [B, chunks, G, Q, Q] f32: C[m] . B[k] for k <= m
     vks_address chunk_states; // [B, chunks, H, P, N] f32: each chunk's own state, later the state before the chunk
+    vks_address turned_b; // [B, chunks, G, N, Q] X_TYPE, in the chained form
     vks_address state;    // [slots, H, P, N] f32: initial state in, final state out
     vks_address slots;    // [B] u32, or 0: slot b
     vks_address y;        // [B, T, H, P] Y_TYPE, tokens y_stride apart
@@ -16,4 +17,5 @@ VKS_PARAMS(vks_ssd_params) {
     vks_uint x_stride, dt_stride, y_stride;
     vks_uint state_stride; // floats between slots
     vks_float dt_min, dt_max; // limits of dt after softplus
+    vks_uint segment;         // chunks of a segment, in the chained form
 } VKS_PARAMS_END(vks_ssd_params)

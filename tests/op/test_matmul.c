@@ -27,6 +27,10 @@ static const matmul_case cases[] = {
     {130, 129, 17, F16, F32, BF16, true, false}, {130, 130, 257, F32, BF16, F32, false, true},
     {1, 1192, 256, F32, F16, F32, true, false},  {33, 256, 512, F32, F32, F32, false, false},
     {6, 1000, 256, F32, F16, F32, true, false},
+    // for matrix units: tiles of 64, 128 and 192, pieces of 64 k, whole and cut
+    {128, 192, 64, F16, F16, F16, false, false}, {129, 193, 72, F16, F16, F16, true, true},
+    {65, 64, 128, F16, F16, F32, false, true},   {63, 200, 136, BF16, BF16, BF16, false, true},
+    {40, 264, 192, BF16, BF16, F32, true, false},
 };
 
 // Each product is rounded by at most one step of float32 and each sum by another, relative to the partial sum so far. A

@@ -50,6 +50,13 @@ static const ssd_case cases[] = {
     {1, 130, 2, 2, 8, 16, 64, BF16, F32, false, PLAIN},
     {3, 9, 2, 2, 8, 16, 64, BF16, BF16, true, STRONG},
     {1, 66, 3, 1, 10, 16, 8, F32, F16, false, SLOW},
+    // what fits matrix units: whole and cut chunks, one segment and several
+    {1, 64, 2, 1, 64, 128, 64, F16, F16, false, PLAIN},
+    {2, 130, 4, 2, 64, 128, 64, F16, F32, true, LIMITED},
+    {1, 650, 2, 1, 32, 64, 64, F16, F16, true, SLOW},
+    {1, 7, 2, 1, 16, 64, 64, BF16, BF16, false, PLAIN},
+    {2, 257, 2, 2, 64, 128, 64, BF16, BF16, true, STRONG},
+    {1, 320, 3, 1, 48, 64, 64, BF16, F32, false, SLOW},
 };
 
 // One token: kernels of their own, which take sizes as they come. 4 rows of p an invocation or subgroup.
@@ -72,6 +79,9 @@ static const double roundings = 8;
 // roundings of
 //   the chunk's largest sum, and so is, relatively, what was decayed. (For one token the sum is dt A itself.)
 static const double decay_roundings = 1;
+// * Matrix units take 16-bit operands: what is not one already (decayed C and B, weights, the state) is rounded to it,
+// two of them at most in a term, and float16 may be rounded either way. In units of 2^-24.
+static const double matrix_roundings[] = {[F16] = 2 * 0x1p14, [BF16] = 2 * 0x1p15};
 
 typedef struct job {
     char label[128];
@@ -89,6 +99,10 @@ typedef struct input {
 
 static uint32_t n_slot_of(const ssd_case *c) {
     return c->n_sequence + 2;
+}
+// Such rows start on 16 bytes; others may start anywhere that the operator allows.
+static bool fits_matrices(const ssd_case *c) {
+    return c->chunk == 64 && c->n_width % 16 == 0 && c->n_state % 64 == 0;
 }
 static size_t state_size(const ssd_case *c) {
     return (size_t)c->n_head * c->n_width * c->n_state;
@@ -113,7 +127,8 @@ static input place_input(gpu *g, const ssd_case *c, uint64_t seed) {
         in.heads[h] = check_uniform(&seed, c->a_low, c->a_high);
     // The limits of what a model may ask for, at some tokens.
     if (c->dt_low < -10) in.dt[6] = c->dt_low, in.dt[(size_t)(n_row - 1) * n_dt + 6] = c->dt_high;
-    vks_tensor conv = gpu_rows(g, GPU_IN, c->x, n_row, n_conv, n_conv + 2 * (seed % 3), in.conv);
+    vks_tensor conv =
+        gpu_rows(g, GPU_IN, c->x, n_row, n_conv, n_conv + (fits_matrices(c) ? 8 : 2) * (seed % 3), in.conv);
     vks_tensor dt = gpu_rows(g, GPU_IN, c->x, n_row, n_dt, 0, in.dt);
     in.x = columns(c, conv, 0, c->n_head, c->n_width);
     in.b = columns(c, conv, n_x, c->n_group, c->n_state);
@@ -136,8 +151,8 @@ static vks_ssd place_op(gpu *g, const job *j, const input *in, uint32_t chunk) {
     uint32_t n_slot = n_slot_of(c), n_y = c->n_head * c->n_width, n_state = (uint32_t)state_size(c);
     uint64_t n_scratch =
         vks_ssd_scratch_size(c->n_sequence, c->n_time, c->n_head, c->n_group, c->n_width, c->n_state, chunk);
-    vks_tensor y = gpu_rows(g, GPU_OUT, c->y, c->n_sequence * c->n_time, n_y, n_y + 2, NULL);
-    vks_tensor state = gpu_rows(g, GPU_IN_OUT, F32, n_slot, n_state, n_state + 5, in->state);
+    vks_tensor y = gpu_rows(g, GPU_OUT, c->y, c->n_sequence * c->n_time, n_y, n_y + (fits_matrices(c) ? 8 : 2), NULL);
+    vks_tensor state = gpu_rows(g, GPU_IN_OUT, F32, n_slot, n_state, n_state + (fits_matrices(c) ? 8 : 5), in->state);
     vks_ssd op = {
         .x = in->x,
         .b = in->b,
@@ -244,8 +259,11 @@ static void start_job(gpu *g, const ssd_case *c, job *j) {
 }
 
 static void check_job(const gpu *g, job *j) {
-    check_twin(g, j->label, &j->y, j->wanted, j->scale, roundings);
-    check_twin(g, "  state", &j->state, j->wanted_state, j->state_scale, roundings);
+    double allowed = roundings;
+    if (j->c->x != F32 && fits_matrices(j->c) && g->caps->features & VKS_FEATURE_COOPERATIVE_MATRIX)
+        allowed += matrix_roundings[j->c->x];
+    check_twin(g, j->label, &j->y, j->wanted, j->scale, allowed);
+    check_twin(g, "  state", &j->state, j->wanted_state, j->state_scale, allowed);
 }
 
 static void run_table(gpu *g, const ssd_case *table, size_t n) {
