@@ -29,8 +29,15 @@ static const matmul_case cases[] = {
     {6, 1000, 256, F32, F16, F32, true, false},
     // for matrix units: tiles of 64, 128 and 192, pieces of 64 k, whole and cut
     {128, 192, 64, F16, F16, F16, false, false}, {129, 193, 72, F16, F16, F16, true, true},
-    {65, 64, 128, F16, F16, F32, false, true},   {63, 200, 136, BF16, BF16, BF16, false, true},
-    {40, 264, 192, BF16, BF16, F32, true, false},
+    {65, 64, 128, F16, F16, F32, false, true},   {63, 72, 136, BF16, BF16, BF16, false, true},
+    {40, 136, 192, BF16, BF16, F32, true, false},
+};
+
+// Enough of them for the larger tiles of matrix units, which small products do not get; too many for a CPU.
+static const matmul_case large_cases[] = {
+    {1030, 2310, 72, F16, F16, F16, false, true},
+    {1030, 1400, 136, F16, F16, F32, true, false},
+    {1152, 2304, 64, BF16, BF16, BF16, false, false},
 };
 
 // Each product is rounded by at most one step of float32 and each sum by another, relative to the partial sum so far. A
@@ -85,23 +92,31 @@ static void record(gpu *g, const matmul_case *c, uint64_t seed, job *j) {
     vks_free(added);
 }
 
-static void run_cases(gpu *g) {
+static void run_table(gpu *g, const matmul_case *table, size_t n) {
     job jobs[VKS_COUNT(cases)];
     gpu_begin(g);
-    for (size_t i = 0; i < VKS_COUNT(cases); i++)
-        record(g, &cases[i], i, &jobs[i]);
+    for (size_t i = 0; i < n; i++)
+        record(g, &table[i], i, &jobs[i]);
     CHECK(gpu_run(g));
-    for (size_t i = 0; i < VKS_COUNT(cases); i++) {
+    for (size_t i = 0; i < n; i++) {
         check_twin(g, jobs[i].label, &jobs[i].y, jobs[i].wanted, jobs[i].scale, roundings);
         vks_free(jobs[i].wanted);
         vks_free(jobs[i].scale);
     }
+}
+static void run_cases(gpu *g) {
+    run_table(g, cases, VKS_COUNT(cases));
 }
 CHECK_CASE(selected) {
     run_cases(gpu_open(0));
 }
 CHECK_CASE(variants) {
     run_variants("matmul", run_cases);
+}
+CHECK_CASE(large) {
+    gpu *g = gpu_open(0);
+    if (!(g->caps->features & VKS_FEATURE_COOPERATIVE_MATRIX)) CHECK_SKIP("the device has no cooperative matrices");
+    run_table(g, large_cases, VKS_COUNT(large_cases));
 }
 CHECK_CASE(masked) {
     run_masked(run_cases);
@@ -189,6 +204,7 @@ int main(int argc, char **argv) {
     return gpu_main(argc, argv,
                     (check_case[]){CHECK_RUN(selected),
                                    CHECK_RUN(variants),
+                                   CHECK_RUN(large),
                                    CHECK_RUN(masked),
                                    CHECK_RUN(subnormal_weights),
                                    CHECK_RUN(refuses),
