@@ -36,6 +36,7 @@ static vkssm_status check(const vks_op_target *target, const vks_rms_norm *op, u
 
 vkssm_status vks_op_rms_norm(const vks_op_target *target, const vks_rms_norm *op) {
     uint32_t n_group = op->n_group ? op->n_group : 1, n_row = op->y.shape[0];
+    uint32_t most_rows = op->most_rows ? op->most_rows : n_row;
     VKS_TRY(check(target, op, n_group));
     uint32_t group_size = op->y.shape[1] / n_group;
 
@@ -43,7 +44,9 @@ vkssm_status vks_op_rms_norm(const vks_op_target *target, const vks_rms_norm *op
     bool subgroup = shader == VKS_SHADER_rms_norm_sg;
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
     // A few wide rows are bound by latency: many invocations a row. A CPU wants no barrier, which one subgroup spares.
-    uint32_t wg_size = group_size <= 1024 ? 64 : n_row <= 16 && traits.max_workgroup_invocations >= 1024 ? 1024 : 256;
+    uint32_t wg_size = group_size <= 1024                                            ? 64
+                       : most_rows <= 16 && traits.max_workgroup_invocations >= 1024 ? 1024
+                                                                                     : 256;
     bool one_subgroup = subgroup && traits.cpu && traits.fixed_subgroup;
     if (one_subgroup) wg_size = traits.subgroup_size;
     uint32_t gate = !op->gate.address ? 0 : op->gate_after ? 2 : 1;

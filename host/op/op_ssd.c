@@ -66,6 +66,13 @@ static vkssm_status check(const vks_op_target *target, const vks_ssd *op, const 
     VKS_TRY(vks_check_dense(target, "ssd: state", &op->state, 1));
     VKS_TRY(vks_check_shape(target, "ssd: y", &op->y, VKS_SHAPE(s->n_sequence, s->n_time, s->n_head, s->n_width)));
     VKS_TRY(vks_check_float(target, "ssd: y", &op->y));
+    if (op->gate.address) {
+        VKS_TRY(vks_check_shape(target, "ssd: gate", &op->gate, VKS_SHAPE(s->n_sequence, 1, s->n_head, s->n_width)));
+        VKS_TRY(vks_check_dtype(target, "ssd: gate", &op->gate, x->dtype));
+        VKS_TRY(vks_check_stride(target, "ssd: gate", &op->gate, 0, 1));
+        if (s->n_time != 1)
+            return vks_op_fail(target, VKSSM_ERR_ARG, "ssd: a gate for one token expected, %u tokens found", s->n_time);
+    }
     VKS_TRY(vks_check_stride(target, "ssd: x", x, 1, 1));
     VKS_TRY(vks_check_stride(target, "ssd: dt", &op->dt, 1, 1));
     VKS_TRY(vks_check_stride(target, "ssd: y", &op->y, 1, op->y.dtype == VKSSM_DTYPE_F32 ? 1 : 2));
@@ -121,6 +128,8 @@ static vkssm_status step(const vks_op_target *target, const vks_ssd *op, const s
         .state = op->state.address,
         .slots = op->slots.address,
         .y = op->y.address,
+        .gate = op->gate.address,
+        .gate_stride = (uint32_t)op->gate.stride[0],
         .n_head = s->n_head,
         .n_group = s->n_group,
         .n_width = s->n_width,
@@ -136,28 +145,30 @@ static vkssm_status step(const vks_op_target *target, const vks_ssd *op, const s
         target,
         &(vks_kernel_call){
             .shader = shader,
-            .constants = (uint32_t[]){wg_size, op->x.dtype, op->y.dtype, lanes, rows, vector},
-            .n_constant = 6,
+            .constants = (uint32_t[]){wg_size, op->x.dtype, op->y.dtype, lanes, rows, vector, op->gate.address != 0},
+            .n_constant = 7,
             .full_subgroups = subgroup,
             .push = &push,
             .push_size = sizeof push,
             .n_group = {vks_div_up(s->n_width, per_group), s->n_head, s->n_sequence},
-            .accesses = (vks_access[]){vks_reads(&op->x), vks_reads(&op->b), vks_reads(&op->c), vks_reads(&op->dt),
-                                       vks_reads(&op->slots), vks_writes(&op->state), vks_writes(&op->y)},
-            .n_access = 7,
+            .accesses =
+                (vks_access[]){vks_reads(&op->x), vks_reads(&op->b), vks_reads(&op->c), vks_reads(&op->dt),
+                               vks_reads(&op->slots), vks_reads(&op->gate), vks_writes(&op->state), vks_writes(&op->y)},
+            .n_access = 8,
         });
 }
 
-// The two heavy passes have three forms: plain; for CPUs, whose lanes share their loads; by cooperative matrices. The first
-// two cut a pass into tiles of rows x columns, the third takes a head and chunk at a time.
+// The two heavy passes have three forms: plain; for CPUs, whose lanes share their loads; by cooperative matrices. The
+// first two cut a pass into tiles of rows x columns, the third takes a head and chunk at a time.
 typedef struct pass_forms {
     uint32_t plain, lanes, coop;
     uint32_t lanes_rows, lanes_columns; // tile of the lanes' form; columns in units of the subgroup
 } pass_forms;
 
-static const pass_forms state_forms = {VKS_SHADER_ssd_state, VKS_SHADER_ssd_state_lanes, VKS_SHADER_ssd_state_coop, 16, 8};
-static const pass_forms output_forms = {VKS_SHADER_ssd_output, VKS_SHADER_ssd_output_lanes, VKS_SHADER_ssd_output_coop, 16,
-                                        4};
+static const pass_forms state_forms = {VKS_SHADER_ssd_state, VKS_SHADER_ssd_state_lanes, VKS_SHADER_ssd_state_coop, 16,
+                                       8};
+static const pass_forms output_forms = {VKS_SHADER_ssd_output, VKS_SHADER_ssd_output_lanes, VKS_SHADER_ssd_output_coop,
+                                        16, 4};
 
 enum { COOP_CHUNK = 64, COOP_SHARED_SIZE = 36864 };
 
@@ -178,9 +189,12 @@ static pass_form choose_form(const vks_op_target *target, const pass_forms *form
                              uint32_t wg_size) {
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
     bool coop = fits_coop(&traits, op, s);
-    const uint32_t candidates[] = {traits.cpu ? forms->lanes : coop ? forms->coop : forms->plain, forms->plain, forms->lanes,
-                                   coop ? forms->coop : forms->plain, forms->plain};
-    pass_form form = {.shader = vks_kernel_choose(target->kernels, candidates, VKS_COUNT(candidates)), .wg_size = wg_size};
+    const uint32_t candidates[] = {traits.cpu ? forms->lanes
+                                   : coop     ? forms->coop
+                                              : forms->plain,
+                                   forms->plain, forms->lanes, coop ? forms->coop : forms->plain, forms->plain};
+    pass_form form = {.shader = vks_kernel_choose(target->kernels, candidates, VKS_COUNT(candidates)),
+                      .wg_size = wg_size};
     bool is_state = forms == &state_forms;
     uint32_t n_row = is_state ? s->n_width : s->chunk, n_column = is_state ? s->n_state : s->n_width;
     form.n_group[0] = vks_div_up(vks_div_up(n_row, 8) * vks_div_up(n_column, 8), wg_size);
@@ -246,11 +260,7 @@ static vkssm_status chunked(const vks_op_target *target, const vks_ssd *op, cons
           false},
          {b, c, products_w}},
         {choose_form(target, &state_forms, op, s, wg), {x, b, decays, states_w}},
-        {{VKS_SHADER_ssd_pass,
-          wg,
-          {vks_div_up(s->n_width * s->n_state, wg), s->n_head, s->n_sequence},
-          false,
-          false},
+        {{VKS_SHADER_ssd_pass, wg, {vks_div_up(s->n_width * s->n_state, wg), s->n_head, s->n_sequence}, false, false},
          {decays, slots, states_w, vks_writes(&op->state)}},
         {choose_form(target, &output_forms, op, s, wg), {x, c, decays, products, states, vks_writes(&op->y)}},
     };

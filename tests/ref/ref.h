@@ -36,6 +36,8 @@ typedef struct ref_matmul_args {
     const float *w;     // [n_out, n_in]
     const float *bias;  // [n_out]
     const float *added; // [n_row, n_out]: what y holds before
+    const float *norm;  // [n_in] or NULL: x is RMS-normed first
+    double norm_eps;
     double *y, *scale;  // [n_row, n_out]
 } ref_matmul_args;
 void ref_matmul(const ref_matmul_args *args);
