@@ -96,13 +96,19 @@ uint64_t vks_ssd_scratch_size(uint32_t n_sequence, uint32_t n_time, uint32_t n_h
 vkssm_status vks_op_ssd(const vks_op_target *target, const vks_ssd *op);
 
 // The next token of each sequence from its logits, by the slot's control words (shaders/params/sample.h), which also take
-// the token; it is appended to the slot's ring.
+// the token; it is appended to the slot's ring. Optional: its log probability under the logits as they came; keeping those
+// logits by slot; penalties and biases, which change `logits`.
 typedef struct vks_sample {
     vks_tensor logits;   // [B, V] F32, V below 2^24
-    vks_tensor slots;    // [B] I32 or none: sequence b is slot b
+    vks_tensor slots;    // [B] I32 or none: sequence b is slot b. Entries of sequences that end are replaced
     vks_tensor controls; // [slots, VKS_CONTROL_SIZE] I32
     vks_tensor ring;     // [slots, n] I32
+    vks_tensor scores;   // [slots, n] F32 or none
+    vks_tensor kept;     // [slots, V] F32 or none
+    vks_tensor adjust;   // [slots, 2, V] F32 or none: biases, then 0 (as bits) for tokens not seen. Needs kept
+    vks_tensor scratch;  // [n] F32, n at least vks_sample_scratch_size
 } vks_sample;
+uint64_t vks_sample_scratch_size(uint32_t n_sequence, uint32_t n_vocab); // floats
 vkssm_status vks_op_sample(const vks_op_target *target, const vks_sample *op);
 
 // y = w (x - mean) / sqrt(variance + eps) + b, mean and biased variance over the channels of a row (Ba, Kiros and Hinton
