@@ -107,6 +107,8 @@ typedef struct vks_step {
     vks_tensor slots;     // [B] I32
     vks_state_view state; // all slots
     vks_tensor logits;    // [B, V] F32
+    uint32_t most_rows;   // at least B, or 0: B. Kernels are chosen as for so many sequences, so that the bits of one do
+                          // not depend on how many others there are
 } vks_step;
 
 // ---- models that map tensors to tensors -----------------------------------------------------------------------------

@@ -145,6 +145,7 @@ static vkssm_status place_sample(vks_bench *bench, const vks_bench_entry *e, vks
     op->sample = (vks_sample){0};
     VKS_TRY(vks_bench_input(bench, F32, -10, 10, VKS_BENCH_SHAPE(e->n[0], e->n[1]), &op->sample.logits));
     VKS_TRY(vks_bench_words(bench, words, true, VKS_BENCH_SHAPE(1, VKS_CONTROL_SIZE), &op->sample.controls));
+    VKS_TRY(vks_bench_scratch(bench, vks_sample_scratch_size(e->n[0], e->n[1]), &op->sample.scratch));
     // A ring of one, so that every run writes the same place.
     return vks_bench_output(bench, VKSSM_DTYPE_I32, VKS_BENCH_SHAPE(1, 1), &op->sample.ring);
 }

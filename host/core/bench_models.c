@@ -9,7 +9,7 @@
 #include "core_model.h"
 
 enum { PREFILL, DECODE };                                     // kind
-enum { LAYERS, CHANNELS, HEADS, TOKENS };                     // n
+enum { LAYERS, CHANNELS, HEADS, TOKENS, SEQUENCES };          // n; SEQUENCES 0: 1
 enum { HEAD_DIM = 64, STATE = 128, TAPS = 4, VOCAB = 50288 }; // of all of them
 enum { GPU_DECODE = 64, CPU_DECODE = 4 };                     // tokens generated at once
 
@@ -24,6 +24,11 @@ static const vks_bench_entry models[] = {
     {"model/mamba2-130m/prefill/t2048/f16", "the same, 2048 tokens", VKSSM_DTYPE_F16, MAMBA2_130M(2048), PREFILL},
     {"model/mamba2-130m/decode/b1/f16", "Mamba-2 of 130M parameters generates, greedily", VKSSM_DTYPE_F16,
      MAMBA2_130M(1), DECODE},
+    {"model/mamba2-130m/decode/b64/f16",
+     "the same for 64 sequences at once; tokens of all of them",
+     VKSSM_DTYPE_F16,
+     {24, 768, 24, 64, 64},
+     DECODE},
     {"model/mamba2-2.7b/prefill/t512/f16", "Mamba-2 of 2.7B parameters reads 512 tokens", VKSSM_DTYPE_F16,
      MAMBA2_2_7B(512), PREFILL},
     {"model/mamba2-2.7b/prefill/t2048/f16", "the same, 2048 tokens", VKSSM_DTYPE_F16, MAMBA2_2_7B(2048), PREFILL},
@@ -31,6 +36,11 @@ static const vks_bench_entry models[] = {
      PREFILL},
     {"model/mamba2-2.7b/decode/b1/f16", "Mamba-2 of 2.7B parameters generates, greedily", VKSSM_DTYPE_F16,
      MAMBA2_2_7B(1), DECODE},
+    {"model/mamba2-2.7b/decode/b16/f16",
+     "the same for 16 sequences at once; tokens of all of them",
+     VKSSM_DTYPE_F16,
+     {64, 2560, 80, 16, 16},
+     DECODE},
 };
 
 // ---- counting ------------------------------------------------------------------------------------------------------
@@ -50,13 +60,19 @@ static counts count(const vks_bench_entry *e) {
     };
 }
 
+static uint32_t sequences_of(const vks_bench_entry *e) {
+    return e->n[SEQUENCES] ? e->n[SEQUENCES] : 1;
+}
+
 // Products of the layers for every token, of the head for the last one only, and the recurrence. The weights are read
 // once, and the state is read and written once.
 static void count_work(const vks_bench_entry *e, vkssm_bench_result *result) {
     counts c = count(e);
     uint64_t n_token = result->n_token, ssd = 5 * (uint64_t)e->n[LAYERS] * e->n[HEADS] * HEAD_DIM * STATE;
-    result->flop = n_token * (2 * c.n_layer_weight + ssd) + 2 * c.n_head_weight;
-    result->bytes = (c.n_layer_weight + c.n_head_weight) * vkssm_dtype_size(e->dtype) + 2 * c.n_state * sizeof(float);
+    uint64_t n_sequence = sequences_of(e), n_head = e->kind == DECODE ? n_sequence : 1;
+    result->flop = n_token * (2 * c.n_layer_weight + ssd) + 2 * n_head * c.n_head_weight;
+    result->bytes =
+        (c.n_layer_weight + c.n_head_weight) * vkssm_dtype_size(e->dtype) + 2 * n_sequence * c.n_state * sizeof(float);
 }
 
 // ---- running -------------------------------------------------------------------------------------------------------
@@ -79,13 +95,21 @@ static vkssm_status call_prefill(void *user) {
 static vkssm_status call_decode(void *user) {
     model_run *r = user;
     const vkssm_generate_params params = {.n_token = r->n_token + 1};
-    return vkssm_session_generate(r->session, 0, &params, NULL, NULL);
+    uint32_t n_left = 1;
+    for (uint32_t i = 0; i < sequences_of(r->entry); i++)
+        VKS_TRY(vkssm_session_join(r->session, i, &params, NULL));
+    while (n_left)
+        VKS_TRY(vkssm_session_advance(r->session, UINT32_MAX, &n_left));
+    return VKSSM_OK;
 }
 
 static vkssm_status open_session(model_run *r, bool timestamps) {
-    VKS_TRY(vkssm_session_create(r->model, &(vkssm_session_params){.timestamps = timestamps}, &r->session));
+    const vkssm_session_params params = {.n_slot = sequences_of(r->entry), .timestamps = timestamps};
+    VKS_TRY(vkssm_session_create(r->model, &params, &r->session));
     const int32_t first[] = {1, 2, 3, 4};
-    return vkssm_session_prefill(r->session, 0, first, VKS_COUNT(first), VKSSM_LOGITS_NONE, NULL);
+    for (uint32_t i = 0; i < params.n_slot; i++)
+        VKS_TRY(vkssm_session_prefill(r->session, i, first, VKS_COUNT(first), VKSSM_LOGITS_NONE, NULL));
+    return VKSSM_OK;
 }
 
 // Logits of random weights are finite if everything before them was.

@@ -6,7 +6,8 @@
 #include "core_device.h"
 #include "host/base/alloc.h"
 
-// Read one piece. want LAST: logits of its last token go to the slot's row. ALL: those of every token come back to `out`.
+// Read one piece. want LAST: logits of its last token go to the slot's row. ALL: those of every token come back to
+// `out`.
 static vkssm_status read_piece(vkssm_session *session, uint32_t slot, const int32_t *tokens, uint32_t n_token,
                                vkssm_logits want, float *out) {
     const vkssm_model *model = session->model;
@@ -46,21 +47,26 @@ static vkssm_status read_piece(vkssm_session *session, uint32_t slot, const int3
 vkssm_status vkssm_session_prefill(vkssm_session *session, uint32_t slot, const int32_t *tokens, size_t n_token,
                                    vkssm_logits want, float *logits) {
     const vkssm_log *log = vks_session_log(session);
-    VKS_TRY(vks_session_check_slot(session, slot));
-    if (n_token == 0 || !tokens) return vks_fail(log, VKSSM_ERR_ARG, "prefill: at least one token expected, none found");
+    VKS_TRY(vks_session_check_idle(session, slot));
+    if (n_token == 0 || !tokens)
+        return vks_fail(log, VKSSM_ERR_ARG, "prefill: at least one token expected, none found");
     if (want != VKSSM_LOGITS_NONE && !logits)
         return vks_fail(log, VKSSM_ERR_ARG, "prefill: a place for the logits expected, NULL found");
     VKS_TRY(vks_session_check_tokens(session, tokens, n_token));
     uint32_t piece_size = session->sizes.piece_size, n_vocab = session->model->shape.n_vocab;
     if (want == VKSSM_LOGITS_ALL && piece_size > session->sizes.n_logit_row) piece_size = session->sizes.n_logit_row;
+    uint32_t n_back = session->sizes.n_rollback;
     for (size_t done = 0; done < n_token;) {
+        VKS_TRY(vks_session_before_read(session, slot));
         uint32_t n = (uint32_t)(n_token - done < piece_size ? n_token - done : piece_size);
+        if (n_back && n > n_back) n = n - n_back; // a state is kept in front of the last ones
         bool last = done + n == n_token;
         if (want == VKSSM_LOGITS_ALL)
             VKS_TRY(read_piece(session, slot, tokens + done, n, VKSSM_LOGITS_ALL, logits + done * n_vocab));
         else // the last token's logits are kept for generation even if the caller does not want them
             VKS_TRY(read_piece(session, slot, tokens + done, n, last ? VKSSM_LOGITS_LAST : VKSSM_LOGITS_NONE,
                                last && want == VKSSM_LOGITS_LAST ? logits : NULL));
+        vks_session_after_read(session, slot, tokens + done, n);
         done += n;
     }
     return VKSSM_OK;

@@ -7,7 +7,15 @@
 #include "host/base/alloc.h"
 #include "shaders/params/sample.h"
 
-enum { LARGEST_PIECE = 2048, SMALLEST_PIECE = 256, MAX_PIECE = 1 << 16, MAX_SLOT = 4096 };
+enum {
+    LARGEST_PIECE = 2048,
+    SMALLEST_PIECE = 256,
+    MAX_PIECE = 1 << 16,
+    MAX_SLOT = 4096,
+    MAX_ROLLBACK = 4096,
+    MAX_SNAPSHOT = 4096
+};
+enum { DEFAULT_SUBMIT_NS = 20000000 };
 #define LOGIT_BYTES ((uint64_t)32 << 20) // of logits computed at once, unless a single row needs more
 
 const vkssm_log *vks_session_log(const vkssm_session *session) {
@@ -20,12 +28,19 @@ vkssm_status vks_session_check_slot(const vkssm_session *session, uint32_t slot)
                     session->sizes.n_slot, slot);
 }
 
+vkssm_status vks_session_check_idle(const vkssm_session *session, uint32_t slot) {
+    VKS_TRY(vks_session_check_slot(session, slot));
+    if (!session->slots[slot].joined) return VKSSM_OK;
+    return vks_fail(vks_session_log(session), VKSSM_ERR_STATE,
+                    "session: slot %u generates: let it end, or leave, first", slot);
+}
+
 vkssm_status vks_session_check_tokens(const vkssm_session *session, const int32_t *tokens, size_t n_token) {
     uint32_t n_vocab = session->model->shape.n_vocab;
     for (size_t i = 0; i < n_token; i++)
         if (tokens[i] < 0 || (uint32_t)tokens[i] >= n_vocab)
-            return vks_fail(vks_session_log(session), VKSSM_ERR_ARG, "token %zu: an id in 0 ... %u expected, %d found", i,
-                            n_vocab - 1, tokens[i]);
+            return vks_fail(vks_session_log(session), VKSSM_ERR_ARG, "token %zu: an id in 0 ... %u expected, %d found",
+                            i, n_vocab - 1, tokens[i]);
     return VKSSM_OK;
 }
 
@@ -69,12 +84,13 @@ static vkssm_status measure_scratch(const vkssm_model *model, vks_session_sizes 
     };
     VKS_TRY(model->arch->record_prefill(model->self, &plan, &prefill));
     plan.used = 0;
-    state.n_slot = sizes->n_slot;
+    state.n_slot = sizes->n_slot + VKS_SPARE_SLOTS;
     vks_step step = {
         .tokens = vks_tensor_dense(made_up, VKSSM_DTYPE_I32, 1, (uint32_t[]){sizes->n_slot}),
         .slots = vks_tensor_dense(made_up, VKSSM_DTYPE_I32, 1, (uint32_t[]){sizes->n_slot}),
         .state = state,
         .logits = vks_tensor_rows(made_up, VKSSM_DTYPE_F32, sizes->n_slot, n_vocab, n_vocab),
+        .most_rows = sizes->n_slot,
     };
     VKS_TRY(model->arch->record_step(model->self, &plan, &step));
     sizes->scratch = plan.peak;
@@ -89,13 +105,19 @@ static vkssm_status check_params(const vkssm_model *model, const vkssm_session_p
                         model->arch->model_type);
     if (params->n_slot > MAX_SLOT)
         return vks_fail(log, VKSSM_ERR_ARG, "session: at most %d slots expected, %u found", MAX_SLOT, params->n_slot);
+    if (params->n_rollback > MAX_ROLLBACK)
+        return vks_fail(log, VKSSM_ERR_ARG, "session: a way back of at most %d tokens expected, %u found", MAX_ROLLBACK,
+                        params->n_rollback);
+    if (params->n_snapshot > MAX_SNAPSHOT)
+        return vks_fail(log, VKSSM_ERR_ARG, "session: at most %d snapshots expected, %u found", MAX_SNAPSHOT,
+                        params->n_snapshot);
     if (params->piece_size > MAX_PIECE)
         return vks_fail(log, VKSSM_ERR_ARG, "session: pieces of at most %d tokens expected, %u found", MAX_PIECE,
                         params->piece_size);
     return VKSSM_OK;
 }
 
-static vkssm_status measure(const vkssm_model *model, vks_session_sizes *sizes) {
+static vkssm_status measure(const vkssm_model *model, const vkssm_session_params *params, vks_session_sizes *sizes) {
     uint64_t row = (uint64_t)model->shape.n_vocab * sizeof(float), n_row = LOGIT_BYTES / row;
     if (n_row > sizes->piece_size) n_row = sizes->piece_size;
     if (n_row < sizes->n_slot) n_row = sizes->n_slot;
@@ -103,26 +125,34 @@ static vkssm_status measure(const vkssm_model *model, vks_session_sizes *sizes) 
     VKS_TRY(measure_scratch(model, sizes));
     sizes->slot = model->state.n_float * sizeof(float);
     sizes->logits = n_row * row;
-    sizes->control = (uint64_t)sizes->n_slot * (VKS_CONTROL_SIZE + 1) * sizeof(uint32_t);
+    uint64_t n_slot = sizes->n_slot + VKS_SPARE_SLOTS;
+    sizes->control = (n_slot * (VKS_CONTROL_SIZE + 1) + 1) * sizeof(uint32_t);
     sizes->tokens = (uint64_t)sizes->piece_size * sizeof(int32_t);
-    sizes->ring = (uint64_t)sizes->n_slot * VKS_RING_SIZE * sizeof(int32_t);
+    sizes->ring = n_slot * VKS_RING_SIZE * sizeof(int32_t);
+    sizes->adjust = n_slot * 2 * row;
+    sizes->blocks = vks_sample_scratch_size(sizes->n_slot, model->shape.n_vocab) * sizeof(float);
     sizes->readback = sizes->logits > sizes->slot ? sizes->logits : sizes->slot;
-    const uint64_t parts[] = {sizes->n_slot * sizes->slot, sizes->n_slot * row, sizes->logits,   sizes->scratch,
-                              2 * sizes->control,          sizes->tokens,       sizes->readback, sizes->ring};
-    for (size_t i = 0; i < VKS_COUNT(parts); i++) sizes->total += vks_align_up(parts[i], 256);
+    vks_session_measure_kept(params, row, sizes);
+    const uint64_t n_kept = sizes->n_snapshot + sizes->n_cached + (sizes->n_rollback ? 2 * (uint64_t)sizes->n_slot : 0);
+    const uint64_t parts[] = {n_slot * sizes->slot, n_slot * row,  sizes->logits,   sizes->scratch,
+                              2 * sizes->control,   sizes->tokens, sizes->readback, 2 * sizes->ring,
+                              sizes->adjust,        sizes->blocks, 2 * row,         n_kept * sizes->kept};
+    for (size_t i = 0; i < VKS_COUNT(parts); i++)
+        sizes->total += vks_align_up(parts[i], 256);
     return VKSSM_OK;
 }
 
-// Large pieces keep a GPU full, as long as their scratch takes no more than a small part of its memory; small ones keep a
-// CPU's caches warm.
-vkssm_status vks_session_measure(const vkssm_model *model, const vkssm_session_params *params, vks_session_sizes *sizes) {
+// Large pieces keep a GPU full, as long as their scratch takes no more than a small part of its memory; small ones keep
+// a CPU's caches warm.
+vkssm_status vks_session_measure(const vkssm_model *model, const vkssm_session_params *params,
+                                 vks_session_sizes *sizes) {
     VKS_TRY(check_params(model, params));
     bool cpu = vks_device_caps(model->device->vk)->type == VKS_DEVICE_CPU;
     uint64_t budget = vks_device_memory_budget(model->device->vk);
     uint32_t piece = params->piece_size ? params->piece_size : cpu ? SMALLEST_PIECE : LARGEST_PIECE;
     for (;; piece /= 2) {
         *sizes = (vks_session_sizes){.n_slot = params->n_slot ? params->n_slot : 1, .piece_size = piece};
-        VKS_TRY(measure(model, sizes));
+        VKS_TRY(measure(model, params, sizes));
         if (params->piece_size || piece <= SMALLEST_PIECE || sizes->scratch <= budget / 16) return VKSSM_OK;
     }
 }
@@ -144,10 +174,13 @@ static vkssm_status take_memory(vkssm_session *session) {
                         "session: %.1f MiB of device memory expected for %u slots, %.1f MiB found",
                         (double)s->total / 1048576, s->n_slot, (double)found / 1048576);
     const uint64_t slack = 4096; // alignment of the parts
-    uint64_t state_size = s->n_slot * (s->slot + row) + s->control + slack, readback_size = s->readback + s->ring + slack;
+    uint64_t n_slot = s->n_slot + VKS_SPARE_SLOTS;
+    uint64_t state_size = n_slot * (s->slot + row) + s->adjust + s->control + slack;
+    uint64_t readback_size = s->readback + 2 * s->ring + slack, upload_size = s->control + s->tokens + 2 * row + slack;
+    uint64_t scratch_size = s->scratch + s->logits + s->blocks + slack;
     VKS_TRY(vks_arena_create(device, VKS_ROLE_STATE, state_size, "state", &session->state_arena));
-    VKS_TRY(vks_arena_create(device, VKS_ROLE_SCRATCH, s->scratch + s->logits + slack, "scratch", &session->scratch_arena));
-    VKS_TRY(vks_arena_create(device, VKS_ROLE_UPLOAD, s->control + s->tokens + slack, "upload", &session->upload_arena));
+    VKS_TRY(vks_arena_create(device, VKS_ROLE_SCRATCH, scratch_size, "scratch", &session->scratch_arena));
+    VKS_TRY(vks_arena_create(device, VKS_ROLE_UPLOAD, upload_size, "upload", &session->upload_arena));
     VKS_TRY(vks_arena_create(device, VKS_ROLE_READBACK, readback_size, "readback", &session->readback_arena));
     const struct {
         vks_arena *arena;
@@ -155,19 +188,24 @@ static vkssm_status take_memory(vkssm_session *session) {
         const char *name;
         vks_buffer *out;
     } buffers[] = {
-        {session->state_arena, s->n_slot * s->slot, "state", &session->state},
-        {session->state_arena, s->n_slot * row, "last logits", &session->slot_logits},
+        {session->state_arena, n_slot * s->slot, "state", &session->state},
+        {session->state_arena, n_slot * row, "last logits", &session->slot_logits},
+        {session->state_arena, s->adjust, "logit biases", &session->adjust},
         {session->state_arena, s->control, "control", &session->control},
         {session->scratch_arena, s->scratch, "scratch", &session->scratch},
         {session->scratch_arena, s->logits, "logits", &session->logits},
+        {session->scratch_arena, s->blocks, "sampler scratch", &session->blocks},
         {session->upload_arena, s->tokens, "tokens", &session->tokens},
         {session->upload_arena, s->control, "control mirror", &session->mirror},
+        {session->upload_arena, 2 * row, "bias staging", &session->staging},
         {session->readback_arena, s->readback, "readback", &session->readback},
         {session->readback_arena, s->ring, "token ring", &session->ring},
+        {session->readback_arena, s->ring, "score ring", &session->scores},
     };
     for (size_t i = 0; i < VKS_COUNT(buffers); i++)
         VKS_TRY(vks_arena_alloc(buffers[i].arena, buffers[i].size, buffers[i].name, buffers[i].out));
     memset(session->mirror.mapped, 0, (size_t)session->mirror.size);
+    vks_session_control(session, vks_session_parked(session))[VKS_CONTROL_FLAGS] = VKS_CONTROL_PARKED;
     return VKSSM_OK;
 }
 
@@ -196,6 +234,7 @@ vkssm_status vkssm_session_create(vkssm_model *model, const vkssm_session_params
     if (!session) return vks_fail(vks_device_get_log(model->device), VKSSM_ERR_OOM_HOST, "session: out of memory");
     session->model = model;
     session->timestamps = params->timestamps;
+    session->submit_ns = params->submit_us ? (uint64_t)params->submit_us * 1000 : DEFAULT_SUBMIT_NS;
     atomic_fetch_add(&model->n_session, 1);
     vkssm_status status;
     VKS_TRY_GOTO(vks_session_measure(model, params, &session->sizes), fail);
@@ -208,6 +247,7 @@ vkssm_status vkssm_session_create(vkssm_model *model, const vkssm_session_params
         goto fail;
     }
     VKS_TRY_GOTO(take_memory(session), fail);
+    VKS_TRY_GOTO(vks_session_take_kept(session), fail);
     VKS_TRY_GOTO(vks_recorder_create(model->device->vk, "session", &session->once), fail);
     VKS_TRY_GOTO(record_upload_control(session), fail);
     VKS_TRY_GOTO(vks_session_warm(session), fail);
@@ -228,6 +268,7 @@ void vkssm_session_destroy(vkssm_session **handle) {
     }
     vks_recorder_destroy(&session->upload_control);
     vks_recorder_destroy(&session->once);
+    vks_session_free_kept(session);
     vks_arena_destroy(&session->readback_arena);
     vks_arena_destroy(&session->upload_arena);
     vks_arena_destroy(&session->scratch_arena);

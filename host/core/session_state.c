@@ -7,28 +7,35 @@
 #include "host/base/alloc.h"
 
 vkssm_status vkssm_session_reset(vkssm_session *session, uint32_t slot) {
-    VKS_TRY(vks_session_check_slot(session, slot));
+    VKS_TRY(vks_session_check_idle(session, slot));
     vks_recorder *recorder;
     VKS_TRY(vks_session_begin_once(session, &recorder));
     vks_record_fill(recorder, &session->state, slot * session->sizes.slot, session->sizes.slot, 0);
     VKS_TRY(vks_recorder_end(recorder));
     VKS_TRY(vks_session_run(session, &recorder, 1));
     session->slots[slot] = (vks_slot){0};
+    vks_session_forget_past(session, slot);
     return VKSSM_OK;
+}
+
+void vks_session_record_clone(vkssm_session *session, vks_recorder *recorder, uint32_t from, uint32_t to) {
+    uint64_t size = session->sizes.slot, row_size = vks_session_logit_row_size(session);
+    vks_record_copy(recorder, &session->state, to * size, &session->state, from * size, size);
+    vks_record_copy(recorder, &session->slot_logits, to * row_size, &session->slot_logits, from * row_size, row_size);
 }
 
 vkssm_status vkssm_session_clone(vkssm_session *session, uint32_t from, uint32_t to) {
     VKS_TRY(vks_session_check_slot(session, from));
-    VKS_TRY(vks_session_check_slot(session, to));
+    VKS_TRY(vks_session_check_idle(session, to));
     if (from == to) return VKSSM_OK;
-    uint64_t size = session->sizes.slot, row_size = vks_session_logit_row_size(session);
     vks_recorder *recorder;
     VKS_TRY(vks_session_begin_once(session, &recorder));
-    vks_record_copy(recorder, &session->state, to * size, &session->state, from * size, size);
-    vks_record_copy(recorder, &session->slot_logits, to * row_size, &session->slot_logits, from * row_size, row_size);
+    vks_session_record_clone(session, recorder, from, to);
     VKS_TRY(vks_recorder_end(recorder));
     VKS_TRY(vks_session_run(session, &recorder, 1));
-    session->slots[to] = session->slots[from];
+    const vks_slot *source = &session->slots[from];
+    session->slots[to] = (vks_slot){.position = source->position, .has_logits = source->has_logits};
+    vks_session_forget_past(session, to);
     return VKSSM_OK;
 }
 
@@ -49,7 +56,8 @@ enum { VERSION = 1 };
 
 static uint64_t fnv1a(uint64_t hash, const void *data, uint64_t size) {
     const uint8_t *bytes = data;
-    for (uint64_t i = 0; i < size; i++) hash = (hash ^ bytes[i]) * 0x100000001b3u;
+    for (uint64_t i = 0; i < size; i++)
+        hash = (hash ^ bytes[i]) * 0x100000001b3u;
     return hash;
 }
 
@@ -63,7 +71,8 @@ uint64_t vkssm_session_state_size(const vkssm_session *session) {
 }
 
 // Bring `size` bytes of a device buffer to host memory.
-static vkssm_status read_back(vkssm_session *session, const vks_buffer *buffer, uint64_t offset, uint64_t size, void *out) {
+static vkssm_status read_back(vkssm_session *session, const vks_buffer *buffer, uint64_t offset, uint64_t size,
+                              void *out) {
     vks_recorder *recorder;
     VKS_TRY(vks_session_begin_once(session, &recorder));
     vks_record_copy(recorder, &session->readback, 0, buffer, offset, size);
@@ -99,7 +108,8 @@ vkssm_status vkssm_session_state_save(vkssm_session *session, uint32_t slot, voi
     return VKSSM_OK;
 }
 
-static vkssm_status check_image(const vkssm_session *session, const void *data, uint64_t data_size, image_header *header) {
+static vkssm_status check_image(const vkssm_session *session, const void *data, uint64_t data_size,
+                                image_header *header) {
     const vkssm_log *log = vks_session_log(session);
     uint64_t size = vkssm_session_state_size(session);
     if (data_size < sizeof *header)
@@ -111,7 +121,8 @@ static vkssm_status check_image(const vkssm_session *session, const void *data, 
     if (header->version != VERSION)
         return vks_fail(log, VKSSM_ERR_FORMAT, "state: version %d expected, %u found", VERSION, header->version);
     if (header->fingerprint != session->model->shape.fingerprint)
-        return vks_fail(log, VKSSM_ERR_FORMAT, "state: the image of a model with these shapes expected, another's found");
+        return vks_fail(log, VKSSM_ERR_FORMAT,
+                        "state: the image of a model with these shapes expected, another's found");
     if (header->size != size || data_size != size)
         return vks_fail(log, VKSSM_ERR_FORMAT, "state: %llu bytes expected, %llu found", (unsigned long long)size,
                         (unsigned long long)data_size);
@@ -121,7 +132,7 @@ static vkssm_status check_image(const vkssm_session *session, const void *data, 
 }
 
 vkssm_status vkssm_session_state_load(vkssm_session *session, uint32_t slot, const void *data, uint64_t data_size) {
-    VKS_TRY(vks_session_check_slot(session, slot));
+    VKS_TRY(vks_session_check_idle(session, slot));
     image_header header;
     VKS_TRY(check_image(session, data, data_size, &header));
     const uint8_t *state = (const uint8_t *)data + sizeof header;
@@ -137,5 +148,6 @@ vkssm_status vkssm_session_state_load(vkssm_session *session, uint32_t slot, con
     }
     VKS_TRY(vks_upload_end(&upload));
     session->slots[slot] = (vks_slot){.position = header.position, .has_logits = header.has_logits != 0};
+    vks_session_forget_past(session, slot);
     return VKSSM_OK;
 }

@@ -12,6 +12,7 @@ vkssm_status vks_session_warm(vkssm_session *session) {
     const vkssm_generate_params params = {.n_token = 2, .sampling = {.temperature = 1, .top_k = 2, .top_p = 0.5f}};
     VKS_TRY(vkssm_session_generate(session, 0, &params, NULL, NULL));
     session->slots[0] = (vks_slot){0};
+    vks_session_forget_past(session, 0);
     session->n_scope = 0;
     return VKSSM_OK;
 }

@@ -6,10 +6,15 @@
 #include "shaders/params/matmul.h"
 
 enum {
-    FEW_ROWS = 8,    // up to here a product is bound by reading its weights
+    FEW_ROWS = 8,       // up to here a product is bound by reading its weights
+    STEP_ROWS = 64,     // up to here in a step, whose places are often empty: weights are read once for 8 rows
+    FEW_OUTPUTS = 3000, // below, all workgroups of matmul_vector run at once
+    MOST_UNROLL = 5,
+    MOST_UNROLL_ROWS = 2,
     COOP_ROWS = 32,  // from here on tiles of 64 or 128 rows are worth their empty part
     COOP_TILES = 96, // so many tiles fill a large device
     COOP_DEPTH = 64,
+    MAX_TAP = 8, // of a convolution on the way: an invocation holds them in registers
 };
 
 // Tiles of matmul_coop, the fastest first where there is enough to do (shaders/MEASURED.md): sides, and subgroups along
@@ -21,6 +26,33 @@ static const coop_tile coop_tiles[] = {{128, 192, 2, 4}, {128, 128, 2, 4}, {64, 
 
 static uint32_t shared_size(const coop_tile *tile) {
     return 2 * (tile->rows + tile->outputs) * (COOP_DEPTH + 8);
+}
+
+static vkssm_status check_conv(const vks_op_target *target, const vks_matmul *op) {
+    const vks_matmul_conv *conv = &op->conv;
+    uint32_t k = conv->w.shape[0], n_channel = conv->w.shape[1], n_out = op->w.shape[0];
+    VKS_TRY(vks_check_shape(target, "matmul: conv weight", &conv->w, VKS_SHAPE(k, n_channel)));
+    VKS_TRY(vks_check_dtype(target, "matmul: conv weight", &conv->w, VKSSM_DTYPE_F32));
+    VKS_TRY(vks_check_dense(target, "matmul: conv weight", &conv->w, 0));
+    if (k < 2 || k > MAX_TAP)
+        return vks_op_fail(target, VKSSM_ERR_UNSUPPORTED, "matmul: 2 to %d taps expected, %u found", MAX_TAP, k);
+    VKS_TRY(
+        vks_check_shape(target, "matmul: conv state", &conv->state, VKS_SHAPE(conv->state.shape[0], k - 1, n_channel)));
+    VKS_TRY(vks_check_dtype(target, "matmul: conv state", &conv->state, VKSSM_DTYPE_F32));
+    VKS_TRY(vks_check_dense(target, "matmul: conv state", &conv->state, 1));
+    VKS_TRY(vks_check_stride(target, "matmul: conv state", &conv->state, 0, 1));
+    if (conv->bias.address) {
+        VKS_TRY(vks_check_shape(target, "matmul: conv bias", &conv->bias, VKS_SHAPE(n_channel)));
+        VKS_TRY(vks_check_dtype(target, "matmul: conv bias", &conv->bias, VKSSM_DTYPE_F32));
+    }
+    if (conv->slots.address) {
+        VKS_TRY(vks_check_shape(target, "matmul: slots", &conv->slots, VKS_SHAPE(op->x.shape[0])));
+        VKS_TRY(vks_check_dtype(target, "matmul: slots", &conv->slots, VKSSM_DTYPE_I32));
+    }
+    if (conv->first > n_out || n_channel > n_out - conv->first)
+        return vks_op_fail(target, VKSSM_ERR_ARG, "matmul: a convolution inside %u outputs expected, %u + %u found",
+                           n_out, conv->first, n_channel);
+    return VKSSM_OK;
 }
 
 static vkssm_status check(const vks_op_target *target, const vks_matmul *op) {
@@ -43,7 +75,16 @@ static vkssm_status check(const vks_op_target *target, const vks_matmul *op) {
         VKS_TRY(vks_check_shape(target, "matmul: bias", &op->bias, VKS_SHAPE(n_out)));
         VKS_TRY(vks_check_dtype(target, "matmul: bias", &op->bias, VKSSM_DTYPE_F32));
     }
-    return VKSSM_OK;
+    if (op->norm.address) {
+        VKS_TRY(vks_check_shape(target, "matmul: norm", &op->norm, VKS_SHAPE(n_in)));
+        VKS_TRY(vks_check_dtype(target, "matmul: norm", &op->norm, VKSSM_DTYPE_F32));
+        VKS_TRY(vks_check_alignment(target, "matmul: norm", &op->norm, 16));
+    }
+    if (op->most_rows && op->most_rows < n_row)
+        return vks_op_fail(target, VKSSM_ERR_ARG, "matmul: at most %u rows expected, %u found", op->most_rows, n_row);
+    if (op->conv.w.address && op->accumulate)
+        return vks_op_fail(target, VKSSM_ERR_ARG, "matmul: a convolution or a sum expected, both found");
+    return op->conv.w.address ? check_conv(target, op) : VKSSM_OK;
 }
 
 // The tile for a product: the first one that the device has room for and that gives it enough workgroups, or the last
@@ -75,7 +116,10 @@ static uint32_t coop_variant(const vks_kernel_traits *traits, const vks_matmul *
 
 // Every algorithm here can do the shape, so a test may force any. The selector's choices stand first, best first.
 static uint32_t choose(const vks_op_target *target, const vks_matmul *op) {
-    uint32_t n_row = op->x.shape[0], n_out = op->w.shape[0];
+    uint32_t n_row = op->most_rows ? op->most_rows : op->x.shape[0], n_out = op->w.shape[0];
+    if (op->norm.address || op->conv.w.address)
+        return vks_kernel_choose(target->kernels, (uint32_t[]){VKS_SHADER_matmul_vector_sg, VKS_SHADER_matmul_vector},
+                                 2);
     static const uint32_t cpu_row[] = {VKS_SHADER_matmul_lanes_1, VKS_SHADER_matmul_direct_1};
     static const uint32_t cpu[] = {VKS_SHADER_matmul_lanes, VKS_SHADER_matmul_direct};
     static const uint32_t few[] = {VKS_SHADER_matmul_vector_sg, VKS_SHADER_matmul_vector};
@@ -88,6 +132,8 @@ static uint32_t choose(const vks_op_target *target, const vks_matmul *op) {
     if (traits.cpu)
         best = n_row == 1 ? cpu_row : cpu;
     else if (n_row <= FEW_ROWS)
+        best = few;
+    else if (op->most_rows && n_row <= STEP_ROWS)
         best = few;
     else // large tiles only when there are enough of them to fill a device
         best = (uint64_t)n_row * n_out >= 128u * 128u * 64u ? many : some;
@@ -106,6 +152,39 @@ static uint32_t choose(const vks_op_target *target, const vks_matmul *op) {
                                    coop};
     uint32_t n = VKS_COUNT(candidates) - !has_coop;
     return vks_kernel_choose(target->kernels, candidates, n);
+}
+
+bool vks_matmul_fuses(const vks_kernels *kernels, uint32_t most_rows) {
+    const uint32_t candidates[] = {VKS_SHADER_matmul_lanes, VKS_SHADER_matmul_vector_sg, VKS_SHADER_matmul_vector,
+                                   VKS_SHADER_matmul_lanes};
+    // A CPU has kernels of its own for products, which do not; but a test may force one that does.
+    if (vks_kernel_traits_of(kernels).cpu)
+        return vks_kernel_choose(kernels, candidates, VKS_COUNT(candidates)) != VKS_SHADER_matmul_lanes;
+    return most_rows <= FEW_ROWS;
+}
+
+// Invocations, outputs and turns ahead of matmul_vector, whose invocations take 8 weights a load. Few outputs: a
+// workgroup reads its rows in one turn, if that is not too much ahead. Many: several rows at once, so that the latency
+// at the end is shared. The order of sums depends on most_rows, not on how many rows there are.
+static vks_matmul_tuning choose_tuning(const vks_kernel_traits *traits, const vks_matmul *op) {
+    vks_matmul_tuning tuning = op->tuning;
+    uint32_t n_load = vks_div_up(op->x.shape[1], 8), least = traits->subgroup_size < 32 ? 32 : traits->subgroup_size;
+    uint32_t n_row = op->most_rows ? op->most_rows : op->x.shape[0];
+    bool few = op->w.shape[0] < FEW_OUTPUTS;
+    if (!tuning.wg_size) {
+        uint32_t wanted = few && !traits->cpu ? (n_load > 256 ? 128 : n_load) : n_load < 256 ? 32 : 64;
+        tuning.wg_size = least;
+        while (tuning.wg_size < wanted)
+            tuning.wg_size *= 2;
+    }
+    bool small = traits->cpu; // there it only stands in, and large kernels take seconds to compile
+    if (!tuning.n_output) tuning.n_output = few || small || n_load < 256 || n_row > 2 ? 2 : 8;
+    if (!tuning.n_unroll) {
+        tuning.n_unroll = !small && (few || n_load < 256) ? vks_div_up(n_load, tuning.wg_size) : 1;
+        uint32_t most = n_row > 2 ? MOST_UNROLL_ROWS : MOST_UNROLL; // rows take registers too
+        if (tuning.n_unroll > most) tuning.n_unroll = most;
+    }
+    return tuning;
 }
 
 vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
@@ -151,17 +230,17 @@ vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
     case VKS_SHADER_matmul_vector:
     case VKS_SHADER_matmul_vector_sg: {
         call.full_subgroups = call.shader == VKS_SHADER_matmul_vector_sg;
-        // An invocation takes 8 weights a turn: as many invocations as give each at least two turns.
-        uint32_t wg_size = traits.subgroup_size < 32 ? 32 : traits.subgroup_size;
-        while (wg_size < 128 && wg_size * 2 * 16 <= op->x.shape[1])
-            wg_size *= 2;
-        bool one = call.full_subgroups && traits.fixed_subgroup && traits.subgroup_size == wg_size;
-        constants[0] = wg_size;
-        constants[6] = one;
-        constants[7] = n_row < FEW_ROWS ? n_row : FEW_ROWS;
-        call.n_constant = 8;
-        call.n_group[0] = vks_div_up(n_out, 2);
-        call.n_group[1] = vks_div_up(n_row, constants[7]);
+        vks_matmul_tuning tuning = choose_tuning(&traits, op);
+        constants[0] = tuning.wg_size;
+        constants[6] = n_row < FEW_ROWS ? n_row : FEW_ROWS;
+        constants[7] = tuning.n_output;
+        constants[8] = tuning.n_unroll;
+        constants[9] = op->norm.address != 0;
+        constants[10] = op->conv.w.address ? op->conv.w.shape[0] : 0;
+        constants[11] = op->x.shape[1] % 8 == 0;
+        call.n_constant = 12;
+        call.n_group[0] = vks_div_up(n_out, tuning.n_output);
+        call.n_group[1] = vks_div_up(n_row, constants[6]);
         break;
     }
     case VKS_SHADER_matmul_direct:
@@ -192,11 +271,21 @@ vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
         .x_stride = (uint32_t)op->x.stride[0],
         .w_stride = (uint32_t)op->w.stride[0],
         .y_stride = (uint32_t)op->y.stride[0],
+        .norm = op->norm.address,
+        .conv_weight = op->conv.w.address,
+        .conv_bias = op->conv.bias.address,
+        .conv_state = op->conv.state.address,
+        .slots = op->conv.slots.address,
+        .conv_first = op->conv.first,
+        .n_conv = op->conv.w.shape[1],
+        .conv_state_stride = (uint32_t)op->conv.state.stride[0],
+        .norm_eps = op->norm_eps,
     };
     call.push = &push;
     call.push_size = sizeof push;
-    call.accesses = (vks_access[]){vks_reads(&op->x), vks_writes(&op->y)};
-    call.n_access = 2;
+    call.accesses =
+        (vks_access[]){vks_reads(&op->x), vks_writes(&op->y), vks_reads(&op->conv.slots), vks_writes(&op->conv.state)};
+    call.n_access = 4;
     vks_op_begin(target, "matmul");
     vkssm_status status = vks_kernel_dispatch(target, &call);
     vks_op_end(target);

@@ -47,6 +47,7 @@ static bool fits_wide(const vks_rms_norm *op, uint32_t group_size, uint32_t wg_s
 
 vkssm_status vks_op_rms_norm(const vks_op_target *target, const vks_rms_norm *op) {
     uint32_t n_group = op->n_group ? op->n_group : 1, n_row = op->y.shape[0];
+    uint32_t most_rows = op->most_rows ? op->most_rows : n_row;
     VKS_TRY(check(target, op, n_group));
     uint32_t group_size = op->y.shape[1] / n_group;
 
@@ -57,7 +58,9 @@ vkssm_status vks_op_rms_norm(const vks_op_target *target, const vks_rms_norm *op
     uint32_t shader = vks_kernel_choose(target->kernels, candidates, VKS_COUNT(candidates));
     bool subgroup = shader == VKS_SHADER_rms_norm_sg, wide = shader == VKS_SHADER_rms_norm_wide;
     // A few wide rows are bound by latency: many invocations a row. A CPU wants no barrier, which one subgroup spares.
-    uint32_t wg_size = group_size <= 1024 ? 64 : n_row <= 16 && traits.max_workgroup_invocations >= 1024 ? 1024 : 256;
+    uint32_t wg_size = group_size <= 1024                                            ? 64
+                       : most_rows <= 16 && traits.max_workgroup_invocations >= 1024 ? 1024
+                                                                                     : 256;
     bool one_subgroup = subgroup && traits.cpu && traits.fixed_subgroup;
     if (one_subgroup) wg_size = traits.subgroup_size;
     if (wide) wg_size = group_size <= 2048 ? 128 : 256;

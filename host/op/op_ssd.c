@@ -67,6 +67,13 @@ static vkssm_status check(const vks_op_target *target, const vks_ssd *op, const 
     VKS_TRY(vks_check_dense(target, "ssd: state", &op->state, 1));
     VKS_TRY(vks_check_shape(target, "ssd: y", &op->y, VKS_SHAPE(s->n_sequence, s->n_time, s->n_head, s->n_width)));
     VKS_TRY(vks_check_float(target, "ssd: y", &op->y));
+    if (op->gate.address) {
+        VKS_TRY(vks_check_shape(target, "ssd: gate", &op->gate, VKS_SHAPE(s->n_sequence, 1, s->n_head, s->n_width)));
+        VKS_TRY(vks_check_dtype(target, "ssd: gate", &op->gate, x->dtype));
+        VKS_TRY(vks_check_stride(target, "ssd: gate", &op->gate, 0, 1));
+        if (s->n_time != 1)
+            return vks_op_fail(target, VKSSM_ERR_ARG, "ssd: a gate for one token expected, %u tokens found", s->n_time);
+    }
     VKS_TRY(vks_check_stride(target, "ssd: x", x, 1, 1));
     VKS_TRY(vks_check_stride(target, "ssd: dt", &op->dt, 1, 1));
     VKS_TRY(vks_check_stride(target, "ssd: y", &op->y, 1, op->y.dtype == VKSSM_DTYPE_F32 ? 1 : 2));
@@ -122,6 +129,8 @@ static vkssm_status step(const vks_op_target *target, const vks_ssd *op, const s
         .state = op->state.address,
         .slots = op->slots.address,
         .y = op->y.address,
+        .gate = op->gate.address,
+        .gate_stride = (uint32_t)op->gate.stride[0],
         .n_head = s->n_head,
         .n_group = s->n_group,
         .n_width = s->n_width,
@@ -137,15 +146,16 @@ static vkssm_status step(const vks_op_target *target, const vks_ssd *op, const s
         target,
         &(vks_kernel_call){
             .shader = shader,
-            .constants = (uint32_t[]){wg_size, op->x.dtype, op->y.dtype, lanes, rows, vector},
-            .n_constant = 6,
+            .constants = (uint32_t[]){wg_size, op->x.dtype, op->y.dtype, lanes, rows, vector, op->gate.address != 0},
+            .n_constant = 7,
             .full_subgroups = subgroup,
             .push = &push,
             .push_size = sizeof push,
             .n_group = {vks_div_up(s->n_width, per_group), s->n_head, s->n_sequence},
-            .accesses = (vks_access[]){vks_reads(&op->x), vks_reads(&op->b), vks_reads(&op->c), vks_reads(&op->dt),
-                                       vks_reads(&op->slots), vks_writes(&op->state), vks_writes(&op->y)},
-            .n_access = 7,
+            .accesses =
+                (vks_access[]){vks_reads(&op->x), vks_reads(&op->b), vks_reads(&op->c), vks_reads(&op->dt),
+                               vks_reads(&op->slots), vks_reads(&op->gate), vks_writes(&op->state), vks_writes(&op->y)},
+            .n_access = 8,
         });
 }
 

@@ -25,10 +25,25 @@ typedef struct vks_rms_norm {
     vks_tensor weight;   // [D] F32; none: y = u, without a norm
     vks_tensor y;        // [T, D] F32, F16 or BF16
     uint32_t n_group;    // 0: 1. D / n_group must be even for 16-bit y
+    uint32_t most_rows;  // 0: T. As in vks_matmul
     float eps;
     bool gate_after;     // y = norm(x) silu(gate) instead
 } vks_rms_norm;
 vkssm_status vks_op_rms_norm(const vks_op_target *target, const vks_rms_norm *op);
+
+// Some outputs of a product pass a causal convolution along time, each output being a channel, and SiLU: one token of
+// vks_conv1d with silu.
+typedef struct vks_matmul_conv {
+    vks_tensor w;     // [K, C] F32, oldest tap first; none: no convolution
+    vks_tensor bias;  // [C] F32 or none
+    vks_tensor state; // [slots, K-1, C] F32, oldest input first; moved on by this token
+    vks_tensor slots; // [M] I32 or none: row m uses slot m
+    uint32_t first;   // output that is channel 0
+} vks_matmul_conv;
+
+typedef struct vks_matmul_tuning { // of matmul_vector; all 0: chosen for shape and device
+    uint32_t wg_size, n_output, n_unroll;
+} vks_matmul_tuning;
 
 // y[m, n] = sum over k of x[m, k] w[n, k] (+ bias[n]) (+ y[m, n]). Sums in float32.
 typedef struct vks_matmul {
@@ -37,7 +52,14 @@ typedef struct vks_matmul {
     vks_tensor bias; // [N] F32 or none
     vks_tensor y;    // [M, N] F32, F16 or BF16
     bool accumulate; // add to what y holds
+    vks_tensor norm; // [K] F32 on 16 bytes, or none. x is normed first: by this weight, over all K channels
+    float norm_eps;
+    vks_matmul_conv conv; // not with accumulate
+    uint32_t most_rows; // 0: M. The kernel is chosen as for so many rows: a row's bits are then the same whatever M is
+    vks_matmul_tuning tuning;
 } vks_matmul;
+// Whether norm and conv may be given for so many rows; otherwise they are operators of their own.
+bool vks_matmul_fuses(const vks_kernels *kernels, uint32_t most_rows);
 vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op);
 
 // Causal depthwise convolution along time: y[t, c] = act(bias[c] + sum over j of w[j, c] x[t - (K-1) + j, c]), the inputs
@@ -64,6 +86,7 @@ typedef struct vks_ssd {
     vks_tensor state;   // [slots, H, P, N] F32: initial state in, final state out
     vks_tensor slots;   // [B] I32 or none: sequence b uses slot b
     vks_tensor y;       // [B, T, H, P] F32, F16 or BF16 (16-bit: P even)
+    vks_tensor gate;    // [B, 1, H, P] of x's type, or none: y times silu(gate). For one token only
     vks_tensor scratch; // [n] F32, n at least vks_ssd_scratch_size; not used for one token
     uint32_t chunk;     // Q, a multiple of 8; 0: 64. The result does not depend on it but for rounding
     float dt_min, dt_max;
@@ -73,13 +96,19 @@ uint64_t vks_ssd_scratch_size(uint32_t n_sequence, uint32_t n_time, uint32_t n_h
 vkssm_status vks_op_ssd(const vks_op_target *target, const vks_ssd *op);
 
 // The next token of each sequence from its logits, by the slot's control words (shaders/params/sample.h), which also take
-// the token; it is appended to the slot's ring.
+// the token; it is appended to the slot's ring. Optional: its log probability under the logits as they came; keeping those
+// logits by slot; penalties and biases, which change `logits`.
 typedef struct vks_sample {
     vks_tensor logits;   // [B, V] F32, V below 2^24
-    vks_tensor slots;    // [B] I32 or none: sequence b is slot b
+    vks_tensor slots;    // [B] I32 or none: sequence b is slot b. Entries of sequences that end are replaced
     vks_tensor controls; // [slots, VKS_CONTROL_SIZE] I32
     vks_tensor ring;     // [slots, n] I32
+    vks_tensor scores;   // [slots, n] F32 or none
+    vks_tensor kept;     // [slots, V] F32 or none
+    vks_tensor adjust;   // [slots, 2, V] F32 or none: biases, then 0 (as bits) for tokens not seen. Needs kept
+    vks_tensor scratch;  // [n] F32, n at least vks_sample_scratch_size
 } vks_sample;
+uint64_t vks_sample_scratch_size(uint32_t n_sequence, uint32_t n_vocab); // floats
 vkssm_status vks_op_sample(const vks_op_target *target, const vks_sample *op);
 
 // y = w (x - mean) / sqrt(variance + eps) + b, mean and biased variance over the channels of a row (Ba, Kiros and Hinton

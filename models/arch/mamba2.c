@@ -9,7 +9,7 @@
 
 #include "host/base/alloc.h"
 #include "host/base/status.h"
-#include "models/block/mamba2_mixer.h"
+#include "models/block/mamba2_step.h"
 #include "models/io/config.h"
 
 typedef struct mamba2_layer {
@@ -235,16 +235,18 @@ static vkssm_status state_layout(const void *self, vks_state_layout *layout) {
 
 // ---- recording ------------------------------------------------------------------------------------------------------
 
-static vkssm_status record_norm(const mamba2 *m, vks_plan *plan, vks_tensor residual, vks_tensor weight, vks_tensor *out) {
+static vkssm_status record_norm(const mamba2 *m, vks_plan *plan, vks_tensor residual, vks_tensor weight,
+                                uint32_t most_rows, vks_tensor *out) {
     VKS_TRY(vks_plan_rows(plan, plan->activation_dtype, residual.shape[0], m->mixer.n_channel, out));
-    return vks_op_rms_norm(&plan->target,
-                           &(vks_rms_norm){.x = residual, .weight = weight, .y = *out, .eps = m->norm_eps});
+    return vks_op_rms_norm(
+        &plan->target,
+        &(vks_rms_norm){.x = residual, .weight = weight, .y = *out, .eps = m->norm_eps, .most_rows = most_rows});
 }
 
 static vkssm_status record_layers(const mamba2 *m, vks_plan *plan, vks_mamba2_call *call) {
     for (uint32_t i = 0; i < m->n_layer; i++) {
         uint64_t mark = vks_plan_mark(plan);
-        VKS_TRY(record_norm(m, plan, call->residual, m->layers[i].norm, &call->x));
+        VKS_TRY(record_norm(m, plan, call->residual, m->layers[i].norm, call->most_rows, &call->x));
         call->first_state = 2 * i;
         VKS_TRY(vks_mamba2_record(&m->mixer, &m->layers[i].mixer, plan, call));
         vks_plan_release(plan, mark);
@@ -252,12 +254,24 @@ static vkssm_status record_layers(const mamba2 *m, vks_plan *plan, vks_mamba2_ca
     return VKSSM_OK;
 }
 
-// Logits of rows first ... of the residual stream.
-static vkssm_status record_head(const mamba2 *m, vks_plan *plan, vks_tensor residual, uint32_t first, vks_tensor logits) {
-    vks_tensor normed, rows = vks_tensor_slice(residual, 0, first, logits.shape[0]);
-    VKS_TRY(record_norm(m, plan, rows, m->final_norm, &normed));
-    return vks_op_matmul(&plan->target,
-                         &(vks_matmul){.x = normed, .w = m->tied_head ? m->embedding : m->head, .y = logits});
+// The same for one token of each sequence, with each block's norm in its first product.
+static vkssm_status record_step_layers(const mamba2 *m, vks_plan *plan, vks_mamba2_call *call) {
+    for (uint32_t i = 0; i < m->n_layer; i++) {
+        call->first_state = 2 * i;
+        VKS_TRY(vks_mamba2_record_step(&m->mixer, &m->layers[i].mixer, plan, call, m->layers[i].norm, m->norm_eps));
+    }
+    return VKSSM_OK;
+}
+
+// Logits of rows of the residual stream.
+static vkssm_status record_head(const mamba2 *m, vks_plan *plan, vks_tensor rows, uint32_t most_rows, vks_tensor logits) {
+    vks_matmul op = {
+        .x = rows, .w = m->tied_head ? m->embedding : m->head, .y = logits, .norm_eps = m->norm_eps, .most_rows = most_rows};
+    if (vks_matmul_fuses(plan->target.kernels, most_rows ? most_rows : logits.shape[0]))
+        op.norm = m->final_norm;
+    else
+        VKS_TRY(record_norm(m, plan, rows, m->final_norm, most_rows, &op.x));
+    return vks_op_matmul(&plan->target, &op);
 }
 
 static vkssm_status record_prefill(const void *self, vks_plan *plan, const vks_prefill *prefill) {
@@ -269,19 +283,25 @@ static vkssm_status record_prefill(const void *self, vks_plan *plan, const vks_p
                              &(vks_embedding){.ids = prefill->tokens, .table = m->embedding, .y = call.residual}));
     VKS_TRY(record_layers(m, plan, &call));
     if (!prefill->logits.address) return VKSSM_OK;
-    return record_head(m, plan, call.residual, prefill->first_logit, prefill->logits);
+    vks_tensor rows = vks_tensor_slice(call.residual, 0, prefill->first_logit, prefill->logits.shape[0]);
+    return record_head(m, plan, rows, 0, prefill->logits);
 }
 
 static vkssm_status record_step(const void *self, vks_plan *plan, const vks_step *step) {
     const mamba2 *m = self;
     uint32_t n_sequence = step->slots.shape[0];
-    vks_mamba2_call call = {.n_sequence = n_sequence, .n_time = 1, .state = step->state, .slots = step->slots};
+    uint32_t most_rows = step->most_rows ? step->most_rows : n_sequence;
+    vks_mamba2_call call = {
+        .n_sequence = n_sequence, .n_time = 1, .state = step->state, .slots = step->slots, .most_rows = most_rows};
     VKS_TRY(vks_plan_rows(plan, VKSSM_DTYPE_F32, n_sequence, m->mixer.n_channel, &call.residual));
     VKS_TRY(vks_op_embedding(
         &plan->target,
         &(vks_embedding){.ids = step->tokens, .index = step->slots, .table = m->embedding, .y = call.residual}));
-    VKS_TRY(record_layers(m, plan, &call));
-    return record_head(m, plan, call.residual, 0, step->logits);
+    if (vks_mamba2_step_fits(&m->mixer, plan->target.kernels, most_rows))
+        VKS_TRY(record_step_layers(m, plan, &call));
+    else
+        VKS_TRY(record_layers(m, plan, &call));
+    return record_head(m, plan, call.residual, most_rows, step->logits);
 }
 
 const vks_arch vks_arch_mamba2 = {

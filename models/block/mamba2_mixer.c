@@ -95,7 +95,11 @@ vkssm_status vks_mamba2_record(const vks_mamba2_config *c, const vks_mamba2_mixe
     VKS_TRY(vks_plan_rows(plan, plan->activation_dtype, n_row, c->n_inner, &gated));
 
     VKS_TRY(vks_op_matmul(target,
-                          &(vks_matmul){.x = call->x, .w = mixer->in_proj, .bias = mixer->in_bias, .y = projected}));
+                          &(vks_matmul){.x = call->x,
+                                        .w = mixer->in_proj,
+                                        .bias = mixer->in_bias,
+                                        .y = projected,
+                                        .most_rows = call->most_rows}));
     VKS_TRY(vks_op_conv1d(target, &(vks_conv1d){
                                       .x = sequences(projected, call->n_sequence, call->n_time, c->n_inner, n_conv(c)),
                                       .w = mixer->conv_weight,
@@ -114,12 +118,14 @@ vkssm_status vks_mamba2_record(const vks_mamba2_config *c, const vks_mamba2_mixe
                                         .n_group = c->norm_groups,
                                         .eps = c->norm_eps,
                                         .gate_after = c->norm_before_gate,
+                                        .most_rows = call->most_rows,
                                     }));
     VKS_TRY(vks_op_matmul(target, &(vks_matmul){.x = gated,
                                                 .w = mixer->out_proj,
                                                 .bias = mixer->out_bias,
                                                 .y = call->residual,
-                                                .accumulate = true}));
+                                                .accumulate = true,
+                                                .most_rows = call->most_rows}));
     vks_plan_release(plan, mark);
     return VKSSM_OK;
 }

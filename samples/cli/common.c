@@ -188,8 +188,9 @@ int cli_open_model(const cli_setup *setup, cli_run *run) {
 
 int cli_open(const cli_setup *setup, cli_run *run) {
     if (cli_open_model(setup, run)) return CLI_FAILED;
-    if (vkssm_session_memory_size(run->model, NULL, &run->session_size)) return cli_library_failed(NULL);
-    if (vkssm_session_create(run->model, NULL, &run->session)) return cli_library_failed(NULL);
+    const vkssm_session_params params = {.n_slot = setup->n_slot};
+    if (vkssm_session_memory_size(run->model, &params, &run->session_size)) return cli_library_failed(NULL);
+    if (vkssm_session_create(run->model, &params, &run->session)) return cli_library_failed(NULL);
     return CLI_OK;
 }
 

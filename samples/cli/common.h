@@ -38,6 +38,7 @@ typedef struct cli_setup {
     uint32_t mask;
     cli_dtype precision, weights;
     bool validation;
+    uint32_t n_slot; // of the session; 0: 1
 } cli_setup;
 
 #define CLI_DEVICE_OPTIONS(setup)                                                                                      \
@@ -73,7 +74,7 @@ typedef struct cli_setup {
         .type = CLI_DTYPE, .value = &(setup)->weights                                                                  \
     }
 
-// A device, a model and a session with one slot. Zero-initialised: nothing is open.
+// A device, a model and a session. Zero-initialised: nothing is open.
 typedef struct cli_run {
     vkssm_device *device;
     vkssm_model *model;

@@ -1,10 +1,11 @@
 // ssd_step: state = exp(dt A) state + dt x (outer) B,  y = state C + D x,  dt = clamp(softplus(dt + bias), dt_min, dt_max)
-//           for one token of each sequence   (Dao and Gu 2024, equation 2 with scalar A per head)
+//           for one token of each sequence   (Dao and Gu 2024, equation 2 with scalar A per head); with GATE y is
+//           multiplied by silu(gate)
 // Push      shaders/params/ssd_step.h; shapes and types stand there
 // Mapping   z: sequence; y: head; a row is one p. LANES invocations share a row and stride over n; an invocation takes
 //           ROWS neighbouring rows, so that B and C are loaded once for them; x: WG_SIZE / LANES such bundles
 // Constants 0 WG_SIZE  1 X_TYPE  2 Y_TYPE  3 LANES (power of two; with SUBGROUP it is the subgroup and ignored)  4 ROWS
-//           (even, <= 4)  5 VECTOR: n a multiple of 4, and B, C and states aligned to 4 elements: 4 n a load
+//           (even, <= 4)  5 VECTOR: n a multiple of 4, and B, C and states aligned to 4 elements: 4 n a load  6 GATE
 // Needs     SUBGROUP: subgroup arithmetic; without it a tree in shared memory, or nothing where LANES is 1
 // Numerics  f32; each invocation sums its n in order, then a tree
 // Twin      tests/ref/ref_ssd.c
@@ -25,6 +26,7 @@ layout(constant_id = 2) const uint Y_TYPE = VKS_TYPE_F32;
 layout(constant_id = 3) const uint LANES = 16;
 layout(constant_id = 4) const uint ROWS = 4;
 layout(constant_id = 5) const bool VECTOR = false;
+layout(constant_id = 6) const bool GATE = false;
 
 #ifdef SUBGROUP
 float add_lanes(float value) {
@@ -68,11 +70,12 @@ void main() {
     uint at_group = sequence * params.x_stride + h / (params.n_head / params.n_group) * n_state;
     uint at_x = sequence * params.x_stride + h * n_width;
     uint at_state[ROWS];
-    float x[ROWS], sum[ROWS];
+    float x[ROWS], sum[ROWS], gate[ROWS];
     [[unroll]] for (uint r = 0; r < ROWS; r++) {
         uint p = min(p0 + r, n_width - 1);
         at_state[r] = slot * params.state_stride + (h * n_width + p) * n_state;
         x[r] = load1(params.x, X_TYPE, at_x + p);
+        gate[r] = GATE ? silu(load1(params.gate, X_TYPE, sequence * params.gate_stride + h * n_width + p)) : 1.0;
         sum[r] = 0.0;
     }
     // All loads before the first store: a store might be to what the next load reads, for all the compiler knows.
@@ -103,8 +106,9 @@ void main() {
     [[unroll]] for (uint r = 0; r < ROWS; r += 2) {
         vec2 y = vec2(add_lanes(sum[r]), add_lanes(sum[r + 1]));
         uint p = p0 + r;
+        y = fma(vec2(d), vec2(x[r], x[r + 1]), y);
+        if (GATE) y *= vec2(gate[r], gate[r + 1]);
         if (lane == 0 && p < n_width)
-            store2(params.y, Y_TYPE, sequence * params.y_stride + h * n_width + p, fma(vec2(d), vec2(x[r], x[r + 1]), y),
-                   p + 1 < n_width);
+            store2(params.y, Y_TYPE, sequence * params.y_stride + h * n_width + p, y, p + 1 < n_width);
     }
 }

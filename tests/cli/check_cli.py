@@ -205,6 +205,10 @@ def options_out_of_range():
         "--seed": ("-1", "x", "", "18446744073709551616"),
         "--temperature": ("-0.5", "nan", "inf", "1e39", "1e999", "", "hot", "0.5x", " 1"),
         "--top-p": ("0", "-1", "1.01", "nan", ""),
+        "--min-p": ("-0.1", "1.01", "nan", ""),
+        "--repetition-penalty": ("0", "-1", "nan", "1e7"),
+        "--presence-penalty": ("nan", "inf", "x"),
+        "--slots": ("0", "-1", "4097", "x"),
     }
     for option, values in bad.items():
         for value in values:
@@ -585,6 +589,41 @@ def seeds():
     greedy = story("--temperature", "0")
     equal("the most probable token alone is left by top-k 1", story("--top-k", "1"), greedy)
     equal("the most probable token alone is left by a tiny top-p", story("--top-p", "1e-60"), greedy)
+
+
+def write_prompts(name, text):
+    path = os.path.join(folder, name)
+    with open(path, "wb") as file:
+        file.write(text)
+    return path
+
+
+@device_case
+def batch():
+    """Lines come back in order, each as if it were alone, however few slots they share."""
+    lines = ["Once upon a time", "The dog", "Lily", "One day", "The dog"]
+    path = write_prompts("prompts.txt", "\n".join(lines).encode())
+    options = ("--tokens", "20", "--temperature", "0")
+    alone = [run("generate", "--model", STORIES, "--prompt", line, *options).passed().out for line in lines]
+    result = run("generate", "--model", STORIES, "--batch", path, "--slots", "2", *options).passed()
+    equal("five prompts in two slots", result.out, b"---\n".join(alone))
+    result.expect(b"5 prompts take turns in 2 slots" in result.err, "a word about turns")
+    result.expect(b"2 slots, " in result.err, "a closing line")
+
+
+@case
+def bad_batches():
+    for text, part in ((b"", "empty file"), (b"one\n\ntwo\n", "line 2"), (b"a\0b\n", "zero byte")):
+        path = write_prompts("bad.txt", text)
+        run("generate", "--model", STORIES, "--batch", path).failed("bad.txt", part)
+    run("generate", "--model", STORIES, "--batch", os.path.join(folder, "none.txt")).failed("none.txt")
+    wrong_usage("generate", "--model", STORIES, "--batch", "x", "--prompt", "y", parts=["--prompt", "--batch", "both"])
+
+
+@device_case
+def bad_prompt_in_batch():
+    path = write_prompts("latin1.txt", b"fine\ncaf\xe9\n")
+    run("generate", "--model", STORIES, "--batch", path, "--tokens", "2").failed("--batch", "UTF-8")
 
 
 @device_case

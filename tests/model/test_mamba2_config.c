@@ -4,14 +4,29 @@
 #include "harness/model_test.h"
 #include "harness/files.h"
 #include "harness/tiny_mamba2.h"
+#include "host/core/core_device.h"
 
 // Of the largest logit. Everything is float32: sums of 32 to 64 products, two layers, and a recurrence whose errors
 // decay: 3e-6 is seen. Where the gated norm is by groups of 8 channels, a group of small values magnifies its
 // errors: 1.3e-5. The rest is room for GPUs whose exp and division are less exact.
 #define FLOAT32_GAP 1e-4
-enum { N_TOKEN = 70 }; // more than a chunk of 64
+enum { N_TOKEN = 70, N_FUSED = 12 }; // more than a chunk of 64; more than a convolution is wide
 
 static double worst;
+
+// The same tokens by steps whose products norm and convolve on the way: not what a CPU takes by itself.
+static void compare_fused(const model_run *run, const int32_t *tokens, const double *wanted, double tolerance) {
+    model_run fused = {.model = run->model, .info = run->info};
+    vks_kernels_force(model_device->kernels, "matmul_vector");
+    CHECK_OK(vkssm_session_create(run->model, NULL, &fused.session));
+    if (fused.session) {
+        float *logits = model_steps(&fused, 0, tokens, N_FUSED);
+        CHECK_AT_MOST(model_gap_double(logits, wanted, (size_t)N_FUSED * run->info.n_vocab), tolerance);
+        free(logits);
+    }
+    vkssm_session_destroy(&fused.session);
+    vks_kernels_force(model_device->kernels, NULL);
+}
 
 static void compare(const tiny_mamba2 *tiny, const ref_mamba2_shape *ignored, const int32_t *tokens,
                     const double *wanted, double tolerance, const vkssm_model_params *params) {
@@ -26,6 +41,7 @@ static void compare(const tiny_mamba2 *tiny, const ref_mamba2_shape *ignored, co
     double gap_step = model_gap_double(by_step, wanted, (size_t)N_TOKEN * n_vocab);
     CHECK_AT_MOST(gap, tolerance);
     CHECK_AT_MOST(gap_step, tolerance);
+    compare_fused(&run, tokens, wanted, tolerance);
     worst = fmax(worst, fmax(gap, gap_step));
     if (ignored) { // a model that did not heed the key would be far off
         double *other = ref_mamba2_logits(ignored, files_path("model.safetensors"), VKSSM_DTYPE_F32, tokens, N_TOKEN);

@@ -1,6 +1,8 @@
 // matmul against its twin, by every algorithm.
 #include "op_test.h"
 
+#include <math.h>
+
 typedef struct matmul_case {
     uint32_t m, n, k;
     vkssm_dtype x, w, y;
@@ -122,6 +124,205 @@ CHECK_CASE(masked) {
     run_masked(run_cases);
 }
 
+// ---- what a product does on the way ---------------------------------------------------------------------------------
+
+typedef struct fused_case {
+    uint32_t m, n, k;
+    vkssm_dtype x, w, y;
+    bool norm, bias, accumulate;
+    uint32_t n_tap, first, n_conv; // n_tap 0: no convolution
+    bool slots;
+    vks_matmul_tuning tuning;
+} fused_case;
+
+static const fused_case fused_cases[] = {
+    {1, 1, 1, F32, F32, F32, true, false, false, 0, 0, 0, false, {0, 0, 0}},
+    {1, 65, 100, F32, F16, F32, true, true, true, 0, 0, 0, false, {0, 0, 0}},
+    {3, 66, 257, F16, BF16, F16, true, false, true, 0, 0, 0, false, {32, 4, 2}},
+    {8, 7, 520, F32, F32, F32, true, false, false, 0, 0, 0, false, {32, 2, 2}},
+    {9, 130, 64, F32, F16, F32, true, false, false, 0, 0, 0, false, {0, 4, 1}},
+    {1, 40, 64, F32, F16, F32, true, true, false, 4, 16, 20, false, {0, 0, 0}},
+    {3, 41, 72, F32, F16, F32, true, false, false, 2, 7, 33, true, {0, 0, 0}},
+    {2, 31, 15, F32, F32, F32, false, true, false, 8, 0, 31, true, {0, 0, 0}},
+    {1, 9, 256, F16, F16, F16, true, false, false, 3, 5, 1, true, {64, 8, 1}},
+    {8, 300, 256, F32, F16, F32, true, false, false, 4, 128, 160, true, {0, 0, 0}},
+};
+
+// Beside the product's: factor, norm and silu round a few times each, and the convolution sums n_tap terms.
+static const double fused_roundings = 20;
+
+typedef struct fused_job {
+    vks_tensor y, state;
+    double *wanted, *scale;
+    float *wanted_state; // with the twin's newest inputs in double precision below
+    double *state_scale;
+    size_t n_state;
+} fused_job;
+
+// The twin's convolution of outputs first ..., in place, and the states of all slots.
+static void convolve_twin(const fused_case *c, const float *w, const float *bias, const int32_t *slots, fused_job *j) {
+    for (uint32_t m = 0; m < c->m; m++)
+        for (uint32_t ch = 0; ch < c->n_conv; ch++) {
+            double *y = &j->wanted[(size_t)m * c->n + c->first + ch],
+                   *scale = &j->scale[(size_t)m * c->n + c->first + ch];
+            size_t at = (size_t)(slots ? slots[m] : (int32_t)m) * (c->n_tap - 1) * c->n_conv + ch;
+            double sum = bias[ch], newest = *y, total = fabs(sum) + fabs(w[(c->n_tap - 1) * c->n_conv + ch]) * *scale;
+            for (uint32_t t = 0; t + 1 < c->n_tap; t++) {
+                sum += (double)w[t * c->n_conv + ch] * j->wanted_state[at + t * c->n_conv];
+                total += fabs((double)w[t * c->n_conv + ch] * j->wanted_state[at + t * c->n_conv]);
+            }
+            for (uint32_t t = 0; t + 2 < c->n_tap; t++)
+                j->wanted_state[at + t * c->n_conv] = j->wanted_state[at + (t + 1) * c->n_conv];
+            j->wanted_state[at + (c->n_tap - 2) * c->n_conv] = (float)newest;
+            j->state_scale[at + (c->n_tap - 2) * c->n_conv] = *scale;
+            *y = ref_silu(sum + w[(c->n_tap - 1) * c->n_conv + ch] * newest);
+            *scale = total;
+        }
+}
+
+static void record_fused(gpu *g, const fused_case *c, uint64_t seed, fused_job *j) {
+    static const int32_t slots[9] = {3, 0, 9, 1, 2, 8, 7, 4, 5};
+    enum { N_SLOT = 10 };
+    uint32_t n_past = c->n_tap ? (c->n_tap - 1) * c->n_conv : 0, n_y = c->m * c->n;
+    uint64_t k_stride = vks_align_up(c->k, 8), y_stride = vks_align_up(c->n, 2);
+    float *x = gpu_random(&seed, (size_t)c->m * c->k, -1, 1), *w = gpu_random(&seed, (size_t)c->n * c->k, -1, 1);
+    float *bias = gpu_random(&seed, c->n, -1, 1), *added = gpu_random(&seed, n_y, -1, 1);
+    float *norm = gpu_random(&seed, c->k, 0.5f, 2), *conv_w = gpu_random(&seed, c->n_tap * c->n_conv + 1, -1, 1);
+    float *conv_bias = gpu_random(&seed, c->n_conv + 1, -1, 1), *state = gpu_random(&seed, N_SLOT * n_past + 1, -1, 1);
+    vks_matmul op = {
+        .x = gpu_rows(g, GPU_IN, c->x, c->m, c->k, k_stride, x),
+        .w = gpu_rows(g, GPU_WEIGHT, c->w, c->n, c->k, k_stride, w),
+        .bias = c->bias ? gpu_vector(g, bias, c->n) : (vks_tensor){0},
+        .y =
+            gpu_rows(g, c->accumulate ? GPU_IN_OUT : GPU_OUT, c->y, c->m, c->n, y_stride, c->accumulate ? added : NULL),
+        .accumulate = c->accumulate,
+        .norm = c->norm ? gpu_vector(g, norm, c->k) : (vks_tensor){0},
+        .norm_eps = 1e-3f,
+        .tuning = c->tuning,
+    };
+    *j = (fused_job){.y = op.y, .n_state = (size_t)N_SLOT * n_past};
+    j->wanted = gpu_alloc(n_y, sizeof *j->wanted);
+    j->scale = gpu_alloc(n_y, sizeof *j->scale);
+    j->wanted_state = gpu_alloc(j->n_state + 1, sizeof *j->wanted_state);
+    j->state_scale = gpu_alloc(j->n_state + 1, sizeof *j->state_scale);
+    if (c->n_tap) {
+        vks_tensor rows = gpu_rows(g, GPU_IN_OUT, F32, N_SLOT, n_past, n_past + 3, state);
+        op.conv = (vks_matmul_conv){
+            .w = gpu_reshape(gpu_rows(g, GPU_IN, F32, c->n_tap, c->n_conv, 0, conv_w), 1,
+                             GPU_SHAPE(c->n_tap, c->n_conv)),
+            .bias = gpu_vector(g, conv_bias, c->n_conv),
+            .state = gpu_reshape(rows, 1, GPU_SHAPE(N_SLOT, c->n_tap - 1, c->n_conv)),
+            .slots = c->slots ? gpu_word_vector(g, slots, c->m) : (vks_tensor){0},
+            .first = c->first,
+        };
+        j->state = rows;
+        memcpy(j->wanted_state, state, j->n_state * sizeof *state);
+    }
+    CHECK_OK(vks_op_matmul(&g->target, &op));
+    // What y held is added behind the convolution.
+    ref_matmul(&(ref_matmul_args){.n_row = c->m,
+                                  .n_in = c->k,
+                                  .n_out = c->n,
+                                  .x = x,
+                                  .w = w,
+                                  .bias = c->bias ? bias : NULL,
+                                  .norm = c->norm ? norm : NULL,
+                                  .norm_eps = 1e-3f,
+                                  .y = j->wanted,
+                                  .scale = j->scale});
+    if (c->n_tap) convolve_twin(c, conv_w, conv_bias, c->slots ? slots : NULL, j);
+    for (uint32_t i = 0; c->accumulate && i < n_y; i++) {
+        j->wanted[i] += added[i];
+        j->scale[i] += fabs(added[i]);
+    }
+    float *all[] = {x, w, bias, added, norm, conv_w, conv_bias, state};
+    for (size_t i = 0; i < VKS_COUNT(all); i++)
+        vks_free(all[i]);
+}
+
+static void run_fused(gpu *g) {
+    fused_job jobs[VKS_COUNT(fused_cases)];
+    gpu_begin(g);
+    for (size_t i = 0; i < VKS_COUNT(fused_cases); i++) {
+        g->label = "fused";
+        record_fused(g, &fused_cases[i], i, &jobs[i]);
+    }
+    CHECK(gpu_run(g));
+    for (size_t i = 0; i < VKS_COUNT(fused_cases); i++) {
+        fused_job *j = &jobs[i];
+        char label[64];
+        snprintf(label, sizeof label, "fused case %zu", i);
+        check_twin(g, label, &j->y, j->wanted, j->scale, fused_roundings);
+        if (j->n_state) { // what only moved is exact: its scale is 0
+            double *wanted = gpu_alloc(j->n_state, sizeof *wanted);
+            for (size_t k = 0; k < j->n_state; k++)
+                wanted[k] = j->wanted_state[k];
+            check_twin(g, "its state", &j->state, wanted, j->state_scale, fused_roundings);
+            vks_free(wanted);
+        }
+        vks_free(j->wanted);
+        vks_free(j->scale);
+        vks_free(j->wanted_state);
+        vks_free(j->state_scale);
+    }
+}
+CHECK_CASE(fused) {
+    run_fused(gpu_open(0));
+}
+CHECK_CASE(fused_plain) {
+    gpu *g = gpu_open(0);
+    vks_kernels_force(g->target.kernels, "matmul_vector");
+    CHECK(vks_matmul_fuses(g->target.kernels, 1));
+    run_fused(g);
+    vks_kernels_force(g->target.kernels, NULL);
+}
+
+// A row has the same bits whether it stands alone or among others, given the same most_rows.
+static void check_rows_apart(gpu *g) {
+    enum { M = 11, N = 50, K = 264 };
+    uint64_t seed = 17;
+    float *x = gpu_random(&seed, M * K, -1, 1), *w = gpu_random(&seed, N * K, -1, 1),
+          *norm = gpu_random(&seed, K, 0.5f, 2);
+    double together[M * N], alone[N];
+    for (int fuse = 0; fuse < 2; fuse++) {
+        vks_tensor y[M];
+        gpu_begin(g);
+        g->label = "rows apart";
+        vks_matmul op = {
+            .x = gpu_rows(g, GPU_IN, F32, M, K, 0, x),
+            .w = gpu_rows(g, GPU_WEIGHT, F16, N, K, 0, w),
+            .y = gpu_rows(g, GPU_OUT, F32, M, N, 0, NULL),
+            .norm = fuse ? gpu_vector(g, norm, K) : (vks_tensor){0},
+            .norm_eps = 1e-5f,
+            .most_rows = 64,
+        };
+        CHECK_OK(vks_op_matmul(&g->target, &op));
+        for (uint32_t m = 0; m < M; m++) {
+            vks_matmul one = op;
+            one.x = vks_tensor_slice(op.x, 0, m, 1);
+            one.y = y[m] = gpu_rows(g, GPU_OUT, F32, 1, N, 0, NULL);
+            CHECK_OK(vks_op_matmul(&g->target, &one));
+        }
+        CHECK(gpu_run(g));
+        gpu_read(g, &op.y, together);
+        for (uint32_t m = 0; m < M; m++) {
+            gpu_read(g, &y[m], alone);
+            CHECK(memcmp(alone, together + m * N, sizeof alone) == 0);
+        }
+    }
+    vks_free(x);
+    vks_free(w);
+    vks_free(norm);
+}
+
+CHECK_CASE(rows_are_apart) {
+    gpu *g = gpu_open(0);
+    check_rows_apart(g);
+    vks_kernels_force(g->target.kernels, "matmul_vector_sg"); // eight rows at a time, and three
+    check_rows_apart(g);
+    vks_kernels_force(g->target.kernels, NULL);
+}
+
 // Weights below 2^-14 are subnormal in float16. Vulkan lets a device take them for zero; then the products are lost and
 // nothing else may be.
 static void run_subnormal(gpu *g) {
@@ -192,6 +393,24 @@ CHECK_CASE(refuses) {
     bad.bias.dtype = F16;
     CHECK_REFUSED(vks_op_matmul(&target, &bad), "matmul: bias: F32 expected, F16 found");
     bad = good;
+    bad.norm = vks_tensor_dense(somewhere, F32, GPU_SHAPE(7));
+    CHECK_REFUSED(vks_op_matmul(&target, &bad), "matmul: norm: shape [8] expected, [7] found");
+    bad = good;
+    bad.most_rows = 2;
+    CHECK_REFUSED(vks_op_matmul(&target, &bad), "matmul: at most 2 rows expected, 3 found");
+    bad = good;
+    bad.conv = (vks_matmul_conv){.w = vks_tensor_dense(somewhere, F32, GPU_SHAPE(4, 3)),
+                                 .state = vks_tensor_dense(somewhere, F32, GPU_SHAPE(3, 3, 3)),
+                                 .first = 3};
+    CHECK_REFUSED(vks_op_matmul(&target, &bad), "matmul: a convolution inside 5 outputs expected, 3 + 3 found");
+    bad.accumulate = true;
+    CHECK_REFUSED(vks_op_matmul(&target, &bad), "matmul: a convolution or a sum expected, both found");
+    bad.accumulate = false;
+    bad.conv.state.shape[1] = 2;
+    CHECK_REFUSED(vks_op_matmul(&target, &bad), "matmul: conv state: shape [3, 3, 3] expected, [3, 2, 3] found");
+    bad.conv.w.shape[0] = 9;
+    CHECK_EQ(vks_op_matmul(&target, &bad), VKSSM_ERR_UNSUPPORTED);
+    bad = good;
     bad.y.n_dim = 1;
     CHECK_REFUSED(vks_op_matmul(&target, &bad), "matmul: y: shape [3, 5] expected, [3] found");
     bad = good;
@@ -206,6 +425,9 @@ int main(int argc, char **argv) {
                                    CHECK_RUN(variants),
                                    CHECK_RUN(large),
                                    CHECK_RUN(masked),
+                                   CHECK_RUN(fused),
+                                   CHECK_RUN(fused_plain),
+                                   CHECK_RUN(rows_are_apart),
                                    CHECK_RUN(subnormal_weights),
                                    CHECK_RUN(refuses),
                                    {0}});

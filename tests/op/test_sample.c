@@ -15,39 +15,47 @@ typedef struct sample_case {
     float top_p;
     bool slots;
     uint32_t n_step, ring_size;
+    float min_p, repetition, presence; // repetition 0: no penalties, no biases
 } sample_case;
 
 // Workgroups are one subgroup or 256 invocations wide (a CPU changes over at some thousands); each invocation owns a
 // segment of the vocabulary.
 static const sample_case cases[] = {
-    {1, 2, SPREAD, 0, 0, 1, false, 1, 1},
-    {3, 5, TIES, 0, 3, 0.5f, true, 3, 2},
-    {2, 64, TIES, 0, 0, 1, false, 5, 4},
-    {2, 257, EQUAL, 0, 0, 1, true, 2, 4},
-    {2, 4096, TIES, 0, 0, 1, false, 1, 8},
-    {1, 50280, SPREAD, 0, 0, 1, false, 2, 2},
-    {1, 50280, TIES, 0, 0, 1, false, 1, 1},
-    {4, 2, SPREAD, 1, 0, 1, true, 4, 3},
-    {4, 5, SPREAD, 0.7f, 2, 1, false, 6, 4},
-    {3, 5, TIES, 1, 2, 1, true, 8, 3},
-    {2, 5, MASKED, 1.5f, 0, 1, false, 8, 16},
-    {4, 64, SPREAD, 1, 0, 0.9f, true, 8, 5},
-    {2, 64, EQUAL, 1, 1, 0.1f, false, 8, 8},
-    {3, 64, SPREAD, 0.8f, 40, 0.5f, false, 8, 8},
-    {2, 64, TIES, 0.5f, 10, 0.8f, true, 8, 4},
-    {2, 64, SPREAD, 1, 64, 1, false, 4, 4},
-    {2, 64, SPREAD, 2, 1, 1, false, 4, 4},
-    {2, 63, SPREAD, 1, 1000, 1e-6f, true, 4, 4},
-    {2, 4096, SPREAD, 1, 0, 1, false, 8, 8},
-    {2, 4096, SPREAD, 0.3f, 50, 0.95f, true, 8, 8},
-    {1, 4096, MASKED, 1, 0, 0.99f, false, 8, 8},
-    {1, 50280, SPREAD, 1, 0, 1, false, 8, 8},
-    {1, 50280, SPREAD, 0.7f, 50, 1, true, 8, 8},
-    {1, 50280, SPREAD, 1, 0, 0.9f, false, 8, 8},
-    {1, 50280, TIES, 1.2f, 40, 0.95f, false, 8, 8},
-    {1, 131072, SPREAD, 1, 100, 0.95f, false, 2, 2},
-    {2, 300, SPREAD, 0.01f, 0, 1, false, 2, 2},
-    {2, 63, SPREAD, 1e-39f, 0, 1, false, 2, 2},
+    {1, 2, SPREAD, 0, 0, 1, false, 1, 1, 0, 0, 0},
+    {3, 5, TIES, 0, 3, 0.5f, true, 3, 2, 0, 0, 0},
+    {2, 64, TIES, 0, 0, 1, false, 5, 4, 0, 0, 0},
+    {2, 257, EQUAL, 0, 0, 1, true, 2, 4, 0, 0, 0},
+    {2, 4096, TIES, 0, 0, 1, false, 1, 8, 0, 0, 0},
+    {1, 50280, SPREAD, 0, 0, 1, false, 2, 2, 0, 0, 0},
+    {1, 50280, TIES, 0, 0, 1, false, 1, 1, 0, 0, 0},
+    {4, 2, SPREAD, 1, 0, 1, true, 4, 3, 0, 0, 0},
+    {4, 5, SPREAD, 0.7f, 2, 1, false, 6, 4, 0, 0, 0},
+    {3, 5, TIES, 1, 2, 1, true, 8, 3, 0, 0, 0},
+    {2, 5, MASKED, 1.5f, 0, 1, false, 8, 16, 0, 0, 0},
+    {4, 64, SPREAD, 1, 0, 0.9f, true, 8, 5, 0, 0, 0},
+    {2, 64, EQUAL, 1, 1, 0.1f, false, 8, 8, 0, 0, 0},
+    {3, 64, SPREAD, 0.8f, 40, 0.5f, false, 8, 8, 0, 0, 0},
+    {2, 64, TIES, 0.5f, 10, 0.8f, true, 8, 4, 0, 0, 0},
+    {2, 64, SPREAD, 1, 64, 1, false, 4, 4, 0, 0, 0},
+    {2, 64, SPREAD, 2, 1, 1, false, 4, 4, 0, 0, 0},
+    {2, 63, SPREAD, 1, 1000, 1e-6f, true, 4, 4, 0, 0, 0},
+    {2, 4096, SPREAD, 1, 0, 1, false, 8, 8, 0, 0, 0},
+    {2, 4096, SPREAD, 0.3f, 50, 0.95f, true, 8, 8, 0, 0, 0},
+    {1, 4096, MASKED, 1, 0, 0.99f, false, 8, 8, 0, 0, 0},
+    {1, 50280, SPREAD, 1, 0, 1, false, 8, 8, 0, 0, 0},
+    {1, 50280, SPREAD, 0.7f, 50, 1, true, 8, 8, 0, 0, 0},
+    {1, 50280, SPREAD, 1, 0, 0.9f, false, 8, 8, 0, 0, 0},
+    {1, 50280, TIES, 1.2f, 40, 0.95f, false, 8, 8, 0, 0, 0},
+    {1, 131072, SPREAD, 1, 100, 0.95f, false, 2, 2, 0, 0, 0},
+    {2, 300, SPREAD, 0.01f, 0, 1, false, 2, 2, 0, 0, 0},
+    {2, 63, SPREAD, 1e-39f, 0, 1, false, 2, 2, 0, 0, 0},
+    {2, 64, SPREAD, 1, 0, 1, true, 4, 4, 0.1f, 0, 0},
+    {2, 257, TIES, 0.8f, 50, 0.9f, false, 4, 4, 0.05f, 0, 0},
+    {1, 50280, SPREAD, 1.5f, 0, 1, true, 4, 4, 0.02f, 0, 0},
+    {2, 64, SPREAD, 0, 0, 1, true, 8, 8, 0, 1.5f, 0.5f},
+    {3, 5, TIES, 0, 0, 1, false, 8, 8, 0, 1, 2},
+    {2, 4097, SPREAD, 0, 0, 1, false, 4, 4, 0, 2, -1},
+    {2, 300, SPREAD, 0.7f, 40, 0.9f, true, 6, 6, 0.01f, 1.3f, 0.25f},
 };
 
 // The device adds up to 50280 exponentials in float32, in segments, with roundings of either sign: its cumulative
@@ -91,6 +99,10 @@ static void set_controls(int32_t *words, const sample_case *c, uint64_t seed, ui
     words[VKS_CONTROL_SEED_LOW] = (int32_t)(uint32_t)seed;
     words[VKS_CONTROL_SEED_HIGH] = (int32_t)(uint32_t)(seed >> 32);
     words[VKS_CONTROL_POSITION] = (int32_t)position;
+    words[VKS_CONTROL_MIN_P] = float_word(c->min_p);
+    words[VKS_CONTROL_REPETITION] = float_word(c->repetition);
+    words[VKS_CONTROL_PRESENCE] = float_word(c->presence);
+    words[VKS_CONTROL_FLAGS] = c->repetition > 0 ? VKS_CONTROL_ADJUST : 0;
 }
 
 typedef struct job {
@@ -100,8 +112,27 @@ typedef struct job {
     int32_t slots[8];
     float *logits;
     int32_t *controls, *ring; // before
-    vks_tensor control_words, ring_words;
+    float *adjust;            // [n_slot, 2, V] before, or NULL
+    vks_tensor control_words, ring_words, scores, kept;
 } job;
+
+// Biases, and which tokens were seen: some of each, and one token that must not be chosen.
+static float *make_adjust(const sample_case *c, uint32_t n_slot, uint64_t *seed) {
+    float *adjust = gpu_alloc((size_t)n_slot * 2 * c->n_vocab, sizeof *adjust);
+    const uint32_t one = 1;
+    for (size_t i = 0; i < (size_t)n_slot * 2 * c->n_vocab; i++) {
+        bool is_seen = i / c->n_vocab % 2, is_set = check_random(seed) % 4 == 0;
+        if (is_seen && is_set) memcpy(&adjust[i], &one, sizeof one);
+        if (!is_seen && is_set) adjust[i] = (float)(check_random(seed) % 5) - 2;
+        if (i % (2 * c->n_vocab) == 1) adjust[i] = -INFINITY;
+    }
+    return adjust;
+}
+
+static vks_tensor place_scratch(gpu *g, uint32_t n_sequence, uint32_t n_vocab) {
+    uint32_t n = (uint32_t)vks_sample_scratch_size(n_sequence, n_vocab);
+    return gpu_reshape(gpu_rows(g, GPU_OUT, VKSSM_DTYPE_F32, 1, n, 0, NULL), 0, GPU_SHAPE(n));
+}
 
 static void record(gpu *g, const sample_case *c, uint64_t seed, job *j) {
     *j = (job){.c = c, .n_slot = c->n_sequence + 1};
@@ -121,21 +152,44 @@ static void record(gpu *g, const sample_case *c, uint64_t seed, job *j) {
     j->control_words = gpu_words(g, GPU_IN_OUT, j->n_slot, VKS_CONTROL_SIZE, 0, j->controls);
     j->ring_words = gpu_words(g, GPU_IN_OUT, j->n_slot, c->ring_size, 0, j->ring);
     vks_sample op = {
-        .logits = gpu_rows(g, GPU_IN, VKSSM_DTYPE_F32, c->n_sequence, c->n_vocab, c->n_vocab + pad, j->logits),
+        .logits = gpu_rows(g, c->repetition > 0 ? GPU_IN_OUT : GPU_IN, VKSSM_DTYPE_F32, c->n_sequence, c->n_vocab,
+                           c->n_vocab + pad, j->logits),
         .slots = c->slots ? gpu_word_vector(g, j->slots, c->n_sequence) : (vks_tensor){0},
         .controls = j->control_words,
         .ring = j->ring_words,
     };
-    for (uint32_t step = 0; step < c->n_step; step++)
+    op.scratch = place_scratch(g, c->n_sequence, c->n_vocab);
+    float *zeros = gpu_alloc((size_t)j->n_slot * (c->ring_size + c->n_vocab), sizeof *zeros);
+    j->scores = op.scores = gpu_rows(g, GPU_IN_OUT, VKSSM_DTYPE_F32, j->n_slot, c->ring_size, 0, zeros);
+    if (c->repetition > 0) {
+        j->adjust = make_adjust(c, j->n_slot, &seed);
+        j->kept = op.kept = gpu_rows(g, GPU_IN_OUT, VKSSM_DTYPE_F32, j->n_slot, c->n_vocab, 0, zeros);
+        // As words: what says "seen" is a subnormal float.
+        vks_tensor words =
+            gpu_words(g, GPU_IN_OUT, j->n_slot * 2, c->n_vocab, 0, (const int32_t *)(const void *)j->adjust);
+        words.dtype = VKSSM_DTYPE_F32;
+        op.adjust = gpu_reshape(words, 2, GPU_SHAPE(j->n_slot, 2, c->n_vocab));
+    }
+    vks_free(zeros);
+    // In place: every step has logits of its own.
+    for (uint32_t step = 0; step < c->n_step; step++) {
+        if (step > 0 && c->repetition > 0)
+            op.logits = gpu_rows(g, GPU_IN_OUT, VKSSM_DTYPE_F32, c->n_sequence, c->n_vocab, c->n_vocab, j->logits);
         CHECK_OK(vks_op_sample(&g->target, &op));
+    }
 }
 
 // How many tokens differ from the twin's where they may, by the ring and the control words; fails for all others.
-static int check_sequence(const job *j, uint32_t s, int32_t *words, const int32_t *ring) {
+static int check_sequence(const gpu *g, const job *j, uint32_t s, int32_t *words, const int32_t *ring,
+                          const double *scores) {
     const sample_case *c = j->c;
     int32_t wanted[VKS_CONTROL_SIZE], slot = j->slots[s];
     memcpy(wanted, j->controls + slot * VKS_CONTROL_SIZE, sizeof wanted);
     int n_differ = 0;
+    bool *seen = gpu_alloc(c->n_vocab, sizeof *seen);
+    const float *bias = j->adjust ? j->adjust + (size_t)slot * 2 * c->n_vocab : NULL;
+    for (uint32_t i = 0; bias && i < c->n_vocab; i++)
+        seen[i] = bias[c->n_vocab + i] != 0;
     for (uint32_t step = 0; step < c->n_step; step++) {
         ref_sample_args twin = {
             .n_vocab = c->n_vocab,
@@ -143,6 +197,11 @@ static int check_sequence(const job *j, uint32_t s, int32_t *words, const int32_
             .temperature = c->temperature,
             .top_k = c->top_k,
             .top_p = c->top_p,
+            .min_p = c->min_p,
+            .repetition = c->repetition,
+            .presence = c->presence,
+            .seen = bias ? seen : NULL,
+            .bias = bias,
             .seed = seed_of_slot * ((uint64_t)slot + 1),
             .position = (uint32_t)wanted[VKS_CONTROL_POSITION] + (uint32_t)wanted[VKS_CONTROL_COUNT],
         };
@@ -156,6 +215,19 @@ static int check_sequence(const job *j, uint32_t s, int32_t *words, const int32_
                        (int)twin.token, twin.margin);
         n_differ += found != twin.token;
         wanted[VKS_CONTROL_TOKEN] = found;
+        if (found >= 0 && (uint32_t)found < c->n_vocab) seen[found] = true;
+        // exp and log of numbers of this size are off by some 1e-6, and so is a sum of 50280 terms.
+        double score = scores[(uint32_t)slot * c->ring_size + count % c->ring_size];
+        if (found == twin.token && !(fabs(score - twin.score) <= 1e-5 * (1 + fabs(twin.score))))
+            CHECK_FAIL("%s: sequence %u step %u: ln p %.8g, the twin's is %.8g", j->label, s, step, score, twin.score);
+    }
+    vks_free(seen);
+    if (j->adjust) {
+        double *kept = gpu_alloc((size_t)j->n_slot * c->n_vocab, sizeof *kept);
+        gpu_read(g, &j->kept, kept);
+        for (uint32_t i = 0; i < c->n_vocab; i++)
+            CHECK(kept[(size_t)slot * c->n_vocab + i] == j->logits[(size_t)s * c->n_vocab + i]);
+        vks_free(kept);
     }
     CHECK(memcmp(words + slot * VKS_CONTROL_SIZE, wanted, sizeof wanted) == 0);
     memcpy(words + slot * VKS_CONTROL_SIZE, j->controls + slot * VKS_CONTROL_SIZE, sizeof wanted); // done with it
@@ -167,9 +239,11 @@ static int check_job(const gpu *g, const job *j) {
     int32_t *words = gpu_alloc(n_word, sizeof *words), *ring = gpu_alloc(n_ring, sizeof *ring);
     gpu_read_words(g, &j->control_words, words);
     gpu_read_words(g, &j->ring_words, ring);
+    double *scores = gpu_alloc(n_ring, sizeof *scores);
+    gpu_read(g, &j->scores, scores);
     int n_differ = 0;
     for (uint32_t s = 0; s < j->c->n_sequence; s++)
-        n_differ += check_sequence(j, s, words, ring);
+        n_differ += check_sequence(g, j, s, words, ring, scores);
     CHECK(memcmp(words, j->controls, n_word * sizeof *words) == 0); // slots of nobody are as they were
     int n_changed = 0;
     for (size_t i = 0; i < n_ring; i++)
@@ -178,11 +252,13 @@ static int check_job(const gpu *g, const job *j) {
     CHECK_EQ(n_changed, n_step * j->c->n_sequence);
     vks_free(words);
     vks_free(ring);
+    vks_free(scores);
     return n_differ;
 }
 
 static void free_job(job *j) {
     vks_free(j->logits);
+    vks_free(j->adjust);
     vks_free(j->controls);
     vks_free(j->ring);
 }
@@ -214,7 +290,7 @@ CHECK_CASE(masked) {
 
 // A vocabulary that takes the largest workgroups of a CPU, or is refused where they are too small.
 CHECK_CASE(large_vocabulary) {
-    static const sample_case c = {1, 300000, SPREAD, 1, 100, 0.95f, false, 2, 2};
+    static const sample_case c = {1, 300000, SPREAD, 1, 100, 0.95f, false, 2, 2, 0, 0, 0};
     gpu *g = gpu_open(0);
     if (g->caps->type == VKS_DEVICE_CPU && g->caps->max_workgroup_invocations < 512) {
         vks_op_target target = {.kernels = g->target.kernels};
@@ -222,6 +298,7 @@ CHECK_CASE(large_vocabulary) {
             .logits = vks_tensor_dense(4096, VKSSM_DTYPE_F32, GPU_SHAPE(1, c.n_vocab)),
             .controls = vks_tensor_dense(4096, VKSSM_DTYPE_I32, GPU_SHAPE(1, VKS_CONTROL_SIZE)),
             .ring = vks_tensor_dense(4096, VKSSM_DTYPE_I32, GPU_SHAPE(1, 1)),
+            .scratch = vks_tensor_dense(4096, VKSSM_DTYPE_F32, GPU_SHAPE(1024)),
         };
         CHECK_EQ(vks_op_sample(&target, &op), VKSSM_ERR_UNSUPPORTED);
         CHECK_CONTAINS(vkssm_last_error(), "logits expected on this CPU, 300000 found");
@@ -233,6 +310,49 @@ CHECK_CASE(large_vocabulary) {
     CHECK(gpu_run(g));
     CHECK(check_job(g, &j) == 0); // cut to 100 probable tokens: no draw of these is near a boundary
     free_job(&j);
+}
+
+// A sequence gives up its place at a stop token, or when it has as many tokens as it may; a parked one is left alone.
+CHECK_CASE(ends) {
+    enum { V = 40, N = 4, STEPS = 3, PARKED = 4 };
+    gpu *g = gpu_open(0);
+    uint64_t seed = 21;
+    static const sample_case c = {.temperature = 0, .top_p = 1};
+    float *logits = gpu_random(&seed, N * V, -1, 1);
+    int32_t controls[(N + 1) * VKS_CONTROL_SIZE] = {0}, slots[N] = {2, 0, PARKED, 3}, found[N], tokens[(N + 1) * STEPS];
+    for (int s = 0; s <= N; s++) {
+        int32_t *words = controls + s * VKS_CONTROL_SIZE;
+        set_controls(words, &c, 1, 0, 0);
+        words[VKS_CONTROL_PARK] = PARKED;
+    }
+    logits[0 * V + 7] = logits[1 * V + 8] = logits[3 * V + 9] = 5; // of slots 2, 0, 3
+    int32_t *stopping = controls + 2 * VKS_CONTROL_SIZE;
+    stopping[VKS_CONTROL_N_STOP] = 3;
+    stopping[VKS_CONTROL_STOP] = 1, stopping[VKS_CONTROL_STOP + 1] = 2, stopping[VKS_CONTROL_STOP + 2] = 7;
+    controls[0 * VKS_CONTROL_SIZE + VKS_CONTROL_LIMIT] = 2;
+    controls[PARKED * VKS_CONTROL_SIZE + VKS_CONTROL_FLAGS] = VKS_CONTROL_PARKED;
+    gpu_begin(g);
+    g->label = "ends";
+    vks_sample op = {
+        .logits = gpu_rows(g, GPU_IN, VKSSM_DTYPE_F32, N, V, 0, logits),
+        .slots = gpu_reshape(gpu_words(g, GPU_IN_OUT, 1, N, 0, slots), 0, GPU_SHAPE(N)),
+        .controls = gpu_words(g, GPU_IN_OUT, N + 1, VKS_CONTROL_SIZE, 0, controls),
+        .ring = gpu_words(g, GPU_OUT, N + 1, STEPS, 0, NULL),
+        .scratch = place_scratch(g, N, V),
+    };
+    for (int step = 0; step < STEPS; step++)
+        CHECK_OK(vks_op_sample(&g->target, &op));
+    CHECK(gpu_run(g));
+    gpu_read_words(g, &op.slots, found);
+    gpu_read_words(g, &op.ring, tokens);
+    CHECK(found[0] == PARKED && found[1] == PARKED && found[2] == PARKED && found[3] == 3);
+    const int32_t poison = (int32_t)GPU_POISON, wanted[N + 1][STEPS] = {{8, 8, poison},
+                                                                        {poison, poison, poison},
+                                                                        {7, poison, poison},
+                                                                        {9, 9, 9},
+                                                                        {poison, poison, poison}};
+    CHECK(memcmp(tokens, wanted, sizeof wanted) == 0);
+    vks_free(logits);
 }
 
 // Known answers published with the generator (Random123, kat_vectors).
@@ -263,6 +383,7 @@ static vks_tensor record_draws(gpu *g, const sample_case *c, const float *row, u
         .logits = gpu_rows(g, GPU_IN, VKSSM_DTYPE_F32, DRAWS, FREQUENCY_VOCAB, 0, logits),
         .controls = gpu_words(g, GPU_IN_OUT, DRAWS, VKS_CONTROL_SIZE, 0, controls),
         .ring = gpu_words(g, GPU_OUT, DRAWS, 1, 0, NULL),
+        .scratch = place_scratch(g, DRAWS, FREQUENCY_VOCAB),
     };
     CHECK_OK(vks_op_sample(&g->target, &op));
     vks_free(logits);
@@ -354,13 +475,15 @@ CHECK_CASE(not_numbers) {
     vks_tensor rows = gpu_rows(g, GPU_IN, VKSSM_DTYPE_F32, KINDS, V, 0, logits);
     for (int way = 0; way < WAYS; way++) {
         const sample_case c = {.temperature = way ? 1 : 0, .top_k = 40, .top_p = 0.9f};
-        int32_t words[KINDS * VKS_CONTROL_SIZE];
+        int32_t words[KINDS * VKS_CONTROL_SIZE] = {0};
         for (int i = 0; i < KINDS; i++)
             set_controls(words + i * VKS_CONTROL_SIZE, &c, 5, 6, 0);
         controls[way] = gpu_words(g, GPU_IN_OUT, KINDS, VKS_CONTROL_SIZE, 0, words);
         rings[way] = gpu_words(g, GPU_OUT, KINDS, 1, 0, NULL);
-        CHECK_OK(
-            vks_op_sample(&g->target, &(vks_sample){.logits = rows, .controls = controls[way], .ring = rings[way]}));
+        CHECK_OK(vks_op_sample(&g->target, &(vks_sample){.logits = rows,
+                                                         .controls = controls[way],
+                                                         .ring = rings[way],
+                                                         .scratch = place_scratch(g, KINDS, V)}));
     }
     CHECK(gpu_run(g));
     for (int way = 0; way < WAYS; way++) {
@@ -383,6 +506,7 @@ CHECK_CASE(refuses) {
         .slots = vks_tensor_dense(somewhere, VKSSM_DTYPE_I32, GPU_SHAPE(2)),
         .controls = vks_tensor_dense(somewhere, VKSSM_DTYPE_I32, GPU_SHAPE(3, VKS_CONTROL_SIZE)),
         .ring = vks_tensor_dense(somewhere, VKSSM_DTYPE_I32, GPU_SHAPE(3, 16)),
+        .scratch = vks_tensor_dense(somewhere, VKSSM_DTYPE_F32, GPU_SHAPE(8)),
     };
     CHECK_OK(vks_op_sample(&target, &good));
     vks_sample bad = good;
@@ -399,19 +523,28 @@ CHECK_CASE(refuses) {
     CHECK_REFUSED(vks_op_sample(&target, &bad), "sample: slots: I32 expected, I64 found");
     bad = good;
     bad.controls.shape[1] = 7;
-    CHECK_REFUSED(vks_op_sample(&target, &bad), "sample: controls: shape [3, 8] expected, [3, 7] found");
+    CHECK_REFUSED(vks_op_sample(&target, &bad), "sample: controls: shape [3, 24] expected, [3, 7] found");
     bad = good;
     bad.controls.dtype = VKSSM_DTYPE_F32;
     CHECK_REFUSED(vks_op_sample(&target, &bad), "sample: controls: I32 expected, F32 found");
     bad = good;
-    bad.controls.stride[0] = 9;
-    CHECK_REFUSED(vks_op_sample(&target, &bad), "sample: controls: a stride of dimension 0 of 8 expected, 9 found");
+    bad.controls.stride[0] = 25;
+    CHECK_REFUSED(vks_op_sample(&target, &bad), "sample: controls: a stride of dimension 0 of 24 expected, 25 found");
     bad = good;
     bad.ring.shape[0] = 2;
     CHECK_REFUSED(vks_op_sample(&target, &bad), "sample: ring: shape [3, 16] expected, [2, 16] found");
     bad = good;
     bad.ring.dtype = VKSSM_DTYPE_F32;
     CHECK_REFUSED(vks_op_sample(&target, &bad), "sample: ring: I32 expected, F32 found");
+    bad = good;
+    bad.scratch.shape[0] = 7;
+    CHECK_REFUSED(vks_op_sample(&target, &bad), "sample: scratch: 8 floats expected, 7 found");
+    bad = good;
+    bad.scores = vks_tensor_dense(somewhere, VKSSM_DTYPE_F32, GPU_SHAPE(3, 15));
+    CHECK_REFUSED(vks_op_sample(&target, &bad), "sample: scores: shape [3, 16] expected, [3, 15] found");
+    bad = good;
+    bad.adjust = vks_tensor_dense(somewhere, VKSSM_DTYPE_F32, GPU_SHAPE(3, 2, 9));
+    CHECK_REFUSED(vks_op_sample(&target, &bad), "a place for the logits expected with penalties, none found");
     bad = good;
     bad.logits = vks_tensor_dense(somewhere, VKSSM_DTYPE_F32, GPU_SHAPE(2, 1u << 24));
     CHECK_EQ(vks_op_sample(&target, &bad), VKSSM_ERR_UNSUPPORTED);
@@ -424,6 +557,7 @@ int main(int argc, char **argv) {
                                    CHECK_RUN(variants),
                                    CHECK_RUN(masked),
                                    CHECK_RUN(large_vocabulary),
+                                   CHECK_RUN(ends),
                                    CHECK_RUN(philox),
                                    CHECK_RUN(frequencies),
                                    CHECK_RUN(not_numbers),

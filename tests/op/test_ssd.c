@@ -301,6 +301,45 @@ CHECK_CASE(chunked_variants) { // of the kernels that there are several of
     run_variants("ssd_state", run_chunked);
     run_variants("ssd_output", run_chunked);
 }
+// The step with a gate: y times silu(gate).
+static void run_gated(gpu *g) {
+    job jobs[VKS_COUNT(step_cases)];
+    float *gates[VKS_COUNT(step_cases)];
+    gpu_begin(g);
+    for (size_t i = 0; i < VKS_COUNT(step_cases); i++) {
+        const ssd_case *c = &step_cases[i];
+        uint32_t n_y = c->n_head * c->n_width;
+        uint64_t seed = 100 + i;
+        start_job(g, c, &jobs[i]);
+        input in = place_input(g, c, i);
+        vks_ssd op = place_op(g, &jobs[i], &in, 0);
+        gates[i] = gpu_random(&seed, (size_t)c->n_sequence * n_y, -4, 4);
+        op.gate = gpu_reshape(gpu_rows(g, GPU_IN, c->x, c->n_sequence, n_y, n_y + 2, gates[i]), 2,
+                              GPU_SHAPE(c->n_sequence, 1, c->n_head, c->n_width));
+        CHECK_OK(vks_op_ssd(&g->target, &op));
+        jobs[i].y = op.y;
+        jobs[i].state = op.state;
+        compute(&jobs[i], &in);
+        free_input(&in);
+        for (size_t k = 0; k < (size_t)c->n_sequence * n_y; k++) {
+            jobs[i].wanted[k] *= ref_silu(gates[i][k]);
+            jobs[i].scale[k] *= fabs(ref_silu(gates[i][k])) + 1e-6; // silu is off by a few roundings of itself
+        }
+    }
+    CHECK(gpu_run(g));
+    for (size_t i = 0; i < VKS_COUNT(step_cases); i++) {
+        check_job(g, &jobs[i]);
+        free_job(&jobs[i]);
+        vks_free(gates[i]);
+    }
+}
+CHECK_CASE(gated) {
+    run_gated(gpu_open(0));
+}
+CHECK_CASE(gated_variants) {
+    run_variants("ssd_step", run_gated);
+}
+
 CHECK_CASE(step) {
     run_step(gpu_open(0));
 }
@@ -433,6 +472,8 @@ int main(int argc, char **argv) {
     return gpu_main(argc, argv,
                     (check_case[]){CHECK_RUN(chunked),
                                    CHECK_RUN(chunked_variants),
+                                   CHECK_RUN(gated),
+                                   CHECK_RUN(gated_variants),
                                    CHECK_RUN(step),
                                    CHECK_RUN(step_variants),
                                    CHECK_RUN(masked),

@@ -36,6 +36,8 @@ typedef struct ref_matmul_args {
     const float *w;     // [n_out, n_in]
     const float *bias;  // [n_out]
     const float *added; // [n_row, n_out]: what y holds before
+    const float *norm;  // [n_in] or NULL: x is RMS-normed first
+    double norm_eps;
     double *y, *scale;  // [n_row, n_out]
 } ref_matmul_args;
 void ref_matmul(const ref_matmul_args *args);
@@ -69,11 +71,15 @@ void ref_ssd(ref_ssd_args *args); // token by token
 typedef struct ref_sample_args {
     size_t n_vocab;
     const float *logits; // [n_vocab]
-    float temperature, top_p;
+    float temperature, top_p, min_p;
+    float repetition, presence; // of tokens in `seen`; 0: 1 and none
+    const bool *seen;           // [n_vocab] or NULL
+    const float *bias;          // [n_vocab] or NULL
     uint32_t top_k;
     uint64_t seed;
     uint32_t position;
     double *probability; // out, [n_vocab] or NULL
+    double score;        // out: ln of the token's probability under the logits themselves
     int32_t token;       // out
     double margin;       // out: the smallest change of a cumulative probability that would have changed the token
 } ref_sample_args;

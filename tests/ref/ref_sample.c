@@ -38,7 +38,27 @@ static int32_t greedy(const ref_sample_args *args) {
     return (int32_t)best;
 }
 
-// The smallest logit that both cuts keep. `sorted` falls.
+// Penalties and biases in float32, as they are defined: equals stay equal on both sides.
+static float adjusted(const ref_sample_args *args, size_t i) {
+    float l = args->logits[i];
+    if (args->seen && args->seen[i]) {
+        float repetition = args->repetition > 0 ? args->repetition : 1;
+        l = l > 0 ? l / repetition : l * repetition;
+        l -= args->presence;
+    }
+    return args->bias ? l + args->bias[i] : l;
+}
+
+static double score_of(const ref_sample_args *args, int32_t token) {
+    double largest = args->logits[0], sum = 0;
+    for (size_t i = 0; i < args->n_vocab; i++)
+        largest = fmax(largest, args->logits[i]);
+    for (size_t i = 0; i < args->n_vocab; i++)
+        sum += exp(args->logits[i] - largest);
+    return args->logits[token] - largest - log(sum);
+}
+
+// The smallest logit that the first two cuts keep. `sorted` falls.
 static float threshold_of(ref_sample_args *args, const float *sorted) {
     size_t n_kept = args->n_vocab;
     if (args->top_k && args->top_k < n_kept) {
@@ -77,8 +97,18 @@ static int32_t draw(ref_sample_args *args, float threshold, float largest, doubl
     return token;
 }
 
-void ref_sample(ref_sample_args *args) {
-    args->margin = 1;
+// The third cut: at least min_p times as probable as the most probable one.
+static float min_p_threshold(ref_sample_args *args, const float *sorted, float threshold) {
+    if (args->min_p <= 0) return threshold;
+    for (size_t i = 0; i < args->n_vocab && sorted[i] >= threshold; i++) {
+        double part = weight_of(args, sorted[i], sorted[0]);
+        args->margin = fmin(args->margin, fabs(part - args->min_p));
+        if (part < args->min_p) return sorted[i - 1];
+    }
+    return threshold;
+}
+
+static void choose(ref_sample_args *args) {
     args->token = greedy(args);
     if (args->temperature == 0) return;
     float *sorted = vks_alloc_zero(args->n_vocab, sizeof *sorted);
@@ -89,6 +119,21 @@ void ref_sample(ref_sample_args *args) {
     uint32_t bits[4], counter[4] = {args->position}, key[2] = {(uint32_t)args->seed, (uint32_t)(args->seed >> 32)};
     ref_philox4x32(counter, key, bits);
     double number = (bits[0] >> 8) * 0x1p-24;
-    args->token = draw(args, threshold_of(args, sorted), sorted[0], number);
+    float threshold = min_p_threshold(args, sorted, threshold_of(args, sorted));
+    args->token = draw(args, threshold, sorted[0], number);
     vks_free(sorted);
+}
+
+void ref_sample(ref_sample_args *args) {
+    const float *logits = args->logits;
+    float *changed = vks_alloc_zero(args->n_vocab, sizeof *changed);
+    if (!changed) exit(2);
+    for (size_t i = 0; i < args->n_vocab; i++)
+        changed[i] = adjusted(args, i);
+    args->margin = 1;
+    args->logits = changed;
+    choose(args);
+    args->logits = logits;
+    args->score = score_of(args, args->token);
+    vks_free(changed);
 }

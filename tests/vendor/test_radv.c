@@ -67,8 +67,30 @@ static void compile_rest(vkssm_dtype type) {
                  VKSSM_OK);
     CHECK_EQ(vks_op_sample(&target, &(vks_sample){.logits = DENSE(F32, 1, 50288),
                                                   .controls = DENSE(I32, 1, VKS_CONTROL_SIZE),
-                                                  .ring = DENSE(I32, 1, 64)}),
+                                                  .ring = DENSE(I32, 1, 64),
+                                                  .scratch = DENSE(F32, 1024)}),
              VKSSM_OK);
+}
+
+// A step's products, with norm and convolution on the way, for one sequence and for eight.
+static void compile_step(void) {
+    for (uint32_t n_row = 1; n_row <= 8; n_row += 7) {
+        CHECK_EQ(vks_op_matmul(&target, &(vks_matmul){.x = DENSE(F32, n_row, 2560),
+                                                      .w = DENSE(F16, 10576, 2560),
+                                                      .y = DENSE(F32, n_row, 10576),
+                                                      .norm = DENSE(F32, 2560),
+                                                      .conv = {.w = DENSE(F32, 4, 5376),
+                                                               .bias = DENSE(F32, 5376),
+                                                               .state = DENSE(F32, n_row, 3, 5376),
+                                                               .first = 5120}}),
+                 VKSSM_OK);
+        CHECK_EQ(vks_op_matmul(&target, &(vks_matmul){.x = DENSE(F32, n_row, 5120),
+                                                      .w = DENSE(F16, 2560, 5120),
+                                                      .y = DENSE(F32, n_row, 2560),
+                                                      .accumulate = true,
+                                                      .norm = DENSE(F32, 5120)}),
+                 VKSSM_OK);
+    }
 }
 
 // What S5 needs besides products and the scan.
@@ -142,6 +164,7 @@ static void compile_all(const char *variant) {
         compile_s5(type);
         if (!variant || strncmp(variant, "scan", 4) == 0) compile_scan(type);
     }
+    compile_step();
 }
 
 CHECK_CASE(every_variant_compiles) {

@@ -18,6 +18,10 @@ typedef struct vkssm_session_params {
     uint32_t n_slot;      // sequences held at once; 0: 1
     uint32_t piece_size;  // tokens of one prefill submission; 0: chosen for the device. Scratch grows with it
     bool timestamps;      // measure GPU time per named scope (vkssm_session_get_scope)
+    uint32_t submit_us;   // time that a submission of several generated tokens should take at most, about; 0: 20,000
+    uint32_t n_snapshot;  // snapshots that can be kept (vkssm_session_snapshot), each as large as a slot
+    uint32_t n_rollback;  // tokens that a slot can go back (vkssm_session_rollback); not 0: two more states a slot
+    uint64_t prefix_cache_size; // bytes of device memory for states of prompts (vkssm_session_prefill_cached)
 } vkssm_session_params;
 
 // Bytes of device memory that a session with these parameters will take besides the model's weights.
@@ -45,36 +49,76 @@ VKSSM_API vkssm_status vkssm_session_prefill(vkssm_session *session, uint32_t sl
 
 // Advance `n_slot` different slots by one token each, by the recurrent form.
 // slots, tokens: [n_slot].   logits: [n_slot, V] float32 or NULL.
-// Errors: ERR_ARG (slot out of range or named twice; token outside the vocabulary), ERR_DEVICE_LOST.
-// Cost: one submission and wait; no recording after the first step with this n_slot; no allocation.
+// The bits of a slot's result do not depend on which other slots take part.
+// Errors: ERR_ARG (slot out of range or named twice; token outside the vocabulary), ERR_STATE (the slot generates),
+// ERR_DEVICE_LOST.
+// Cost: one submission and wait. Steps are recorded once for 1, 2, 4, 8, ... slots; no allocation.
 VKSSM_API vkssm_status vkssm_session_step(vkssm_session *session, uint32_t n_slot, const uint32_t *slots,
                                           const int32_t *tokens, float *logits);
 
-// How the next token is chosen from logits l: l / temperature, the top_k largest, then the smallest set of the most
-// probable tokens whose probability reaches top_p; the draw uses a counter-based generator keyed by (seed, position),
-// so that a run can be repeated. Tokens equal to the last one kept are kept too.
+typedef struct vkssm_logit_bias {
+    int32_t token;
+    float bias;
+} vkssm_logit_bias;
+
+// How the next token is chosen from logits l. First penalties and biases: of a token that was seen before, l becomes l / r
+// (where it is positive) or l r, r being repetition_penalty (Keskar et al. 2019, section 4.1), and then l - presence_penalty;
+// biases are added. Then l / temperature; the top_k largest; of these the smallest set of the most probable tokens whose
+// probability reaches top_p (Holtzman et al. 2020); those at least min_p times as probable as the most probable one (Nguyen
+// et al. 2024). The draw uses a counter-based generator keyed by (seed, position), so that a run can be repeated. Tokens
+// equal to the last one kept are kept too.
 typedef struct vkssm_sampling {
-    float temperature; // 0: the largest logit (lowest id among equals); the other members are then not used
+    float temperature; // 0: the largest logit (lowest id among equals); the cuts are then not used
     uint32_t top_k;    // 0: all
     float top_p;       // in (0, 1]; 0: 1
     uint64_t seed;
+    float min_p;                    // in 0 ... 1
+    float repetition_penalty;       // above 0; 0: 1
+    float presence_penalty;         // any finite number
+    const int32_t *seen_tokens;     // [n_seen_token] that count as seen, such as the prompt; generated tokens always do
+    size_t n_seen_token;
+    const vkssm_logit_bias *biases; // [n_bias]; of a token named twice the last one counts; -INFINITY: never chosen
+    size_t n_bias;
 } vkssm_sampling;
+
+#define VKSSM_MAX_STOP_TOKEN 9
 
 typedef struct vkssm_generate_params {
     uint32_t n_token;        // tokens to generate at most
     vkssm_sampling sampling;
     const int32_t *stop_tokens; // [n_stop_token] ids that end generation; the id that ended it is still delivered
-    uint32_t n_stop_token;
-    bool (*on_token)(void *user, int32_t token); // called for each token in order; false ends generation
+    uint32_t n_stop_token;      // at most VKSSM_MAX_STOP_TOKEN
+    bool (*on_token)(void *user, int32_t token); // called for each token in order; false ends generation. Must not call
+                                                 // functions of the session
     void *user;
+    float *log_probabilities; // [n_token] or NULL: ln of each token's probability under the logits as the model gave them
 } vkssm_generate_params;
 
 // Generate from `slot`, which must have read at least one token. Every delivered token but the last one has been read
 // into the slot; the last one is the next token to step or prefill with.
 // tokens: [params->n_token] or NULL.   n_token: number delivered, or NULL.
-// Errors: ERR_ARG, ERR_STATE (empty slot), ERR_DEVICE_LOST.
+// Tokens are sampled on the device, several to a submission (session params: submit_us), and delivered when it has ended.
+// Errors: ERR_ARG, ERR_STATE (empty slot; slots are joined), ERR_DEVICE_LOST.
+// Cost: no allocation. If on_token returns false amid a submission, up to 300 tokens are read again.
 VKSSM_API vkssm_status vkssm_session_generate(vkssm_session *session, uint32_t slot, const vkssm_generate_params *params,
                                               int32_t *tokens, uint32_t *n_token);
+
+// The same for several slots at once, which come and go: join makes a slot take part, and delivers its first token;
+// advance takes steps of all that do. A slot leaves by itself behind its last token, or by leave. What others do changes
+// nothing for a slot, bit for bit.
+// tokens and params->log_probabilities are kept until the slot has left; everything else is copied.
+// If on_token ends a slot amid a submission, the slot has read more tokens than were delivered (vkssm_session_get_position
+// tells); one that ends by its stop tokens or n_token has not.
+// Errors: ERR_ARG, ERR_STATE (empty slot; a slot that takes part already), ERR_DEVICE_LOST.
+VKSSM_API vkssm_status vkssm_session_join(vkssm_session *session, uint32_t slot, const vkssm_generate_params *params,
+                                          int32_t *tokens);
+// At most n_step steps; returns earlier when a slot has left. n_left: slots that still take part, or NULL.
+VKSSM_API vkssm_status vkssm_session_advance(vkssm_session *session, uint32_t n_step, uint32_t *n_left);
+VKSSM_API vkssm_status vkssm_session_leave(vkssm_session *session, uint32_t slot);
+// Whether the slot takes part, and how many tokens it was given since it joined (also after it left; until the next call
+// that changes it). Either place may be NULL.
+VKSSM_API vkssm_status vkssm_session_get_generated(const vkssm_session *session, uint32_t slot, bool *takes_part,
+                                                   uint32_t *n_token);
 
 // Number of tokens that a slot has read.
 VKSSM_API vkssm_status vkssm_session_get_position(const vkssm_session *session, uint32_t slot, uint64_t *position);
@@ -83,6 +127,26 @@ VKSSM_API vkssm_status vkssm_session_get_position(const vkssm_session *session, 
 VKSSM_API vkssm_status vkssm_session_reset(vkssm_session *session, uint32_t slot);
 // Copy the whole state of slot `from` to slot `to`, bit for bit.
 VKSSM_API vkssm_status vkssm_session_clone(vkssm_session *session, uint32_t from, uint32_t to);
+
+// Keep the state, position and last logits of a slot in place `index` below params.n_snapshot, and bring them back to any
+// slot, bit for bit, inside device memory.
+// Errors: ERR_ARG, ERR_STATE (the slot generates; nothing was kept there), ERR_DEVICE_LOST. Cost: a copy; no allocation.
+VKSSM_API vkssm_status vkssm_session_snapshot(vkssm_session *session, uint32_t slot, uint32_t index);
+VKSSM_API vkssm_status vkssm_session_restore(vkssm_session *session, uint32_t index, uint32_t slot);
+
+// Take back the last n_token tokens that a slot has read, at most params.n_rollback, and none from before its last reset,
+// clone, load or restore. The slot then holds what it held before them: bit for bit where the tokens were steps or generated,
+// within float32 rounding where they came by a prefill. For drafts that were not accepted.
+// Errors: ERR_ARG (more tokens than that), ERR_STATE (the slot generates), ERR_DEVICE_LOST.
+// Cost: a copy of a state and at most 2 n_rollback + 32 steps; every n_rollback tokens read cost a copy.
+VKSSM_API vkssm_status vkssm_session_rollback(vkssm_session *session, uint32_t slot, uint32_t n_token);
+
+// Reset the slot and read the tokens, as prefill with VKSSM_LOGITS_NONE, but go on from the state of the longest beginning
+// of them that an earlier call has left in the cache, and leave the state behind the last token there. The least recently
+// used state gives way. n_found: tokens that needed no reading, or NULL.
+// Errors: as prefill; ERR_STATE without params.prefix_cache_size.
+VKSSM_API vkssm_status vkssm_session_prefill_cached(vkssm_session *session, uint32_t slot, const int32_t *tokens,
+                                                    size_t n_token, size_t *n_found);
 
 // Save and load a slot's state, with its position and last logits, so that everything after goes on bit for bit. The
 // image carries a version, the fingerprint of the model's shapes, and a checksum; loading checks all three.
