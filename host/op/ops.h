@@ -46,10 +46,11 @@ typedef struct vks_conv1d {
     vks_tensor x;     // [B, T, C] F32, F16 or BF16
     vks_tensor w;     // [K, C] F32, oldest tap first
     vks_tensor bias;  // [C] F32 or none
-    vks_tensor state; // [slots, K-1, C] F32, oldest input first
+    vks_tensor state; // [slots, K-1, C] F32, oldest input first; or none: zeros
     vks_tensor slots; // [B] I32 or none: sequence b uses slot b
     vks_tensor y;     // [B, T, C] F32, F16 or BF16; not x
     bool silu;        // act = SiLU, else none
+    bool reverse;     // from the last token to the first; then without a state
 } vks_conv1d;
 vkssm_status vks_op_conv1d(const vks_op_target *target, const vks_conv1d *op);
 
