@@ -193,7 +193,7 @@ static vkssm_status step(const vks_op_target *target, const vks_selective_scan *
 // ---- sequences ------------------------------------------------------------------------------------------------------
 
 typedef struct plan {
-    uint32_t shader, wg_size, n_lane, tile, n_segment, n_poly;
+    uint32_t shader, wg_size, n_lane, tile, n_segment, n_poly, unroll;
 } plan;
 
 static uint32_t min_u32(uint32_t a, uint32_t b) {
@@ -224,6 +224,8 @@ static void choose_tile(const vks_selective_scan *op, const sizes *s, bool subgr
     while (p->tile > 4 && shared_size(p, s->n_state, subgroup) > MAX_SHARED)
         p->tile /= 2;
     if (tuning->n_poly) p->n_poly = tuning->n_poly - 1;
+    p->unroll = tuning->unroll ? tuning->unroll : 1;
+    if (p->unroll > p->tile / 4) p->unroll = p->tile / 4;
 }
 
 // Time is split only when lanes are too few to keep the device busy: every exponential is then computed twice.
@@ -310,8 +312,8 @@ static vkssm_status whole(const vks_op_target *target, const vks_selective_scan 
         .state_stride = (uint32_t)op->state.stride[0],
         .n_segment = p.n_segment,
     };
-    uint32_t constants[] = {p.wg_size,  op->x.dtype,  op->y.dtype, s->n_channel, s->n_state,
-                            s->n_group, flags_of(op), p.n_lane,    p.tile,       p.n_poly};
+    uint32_t constants[] = {p.wg_size,    op->x.dtype, op->y.dtype, s->n_channel, s->n_state, s->n_group,
+                            flags_of(op), p.n_lane,    p.tile,      p.n_poly,     p.unroll};
     uint32_t channels_per_group = is_tiled(&p) ? p.wg_size / p.n_lane : 2 * p.wg_size;
     vks_access segments = vks_reads(&op->scratch), segments_w = vks_writes(&op->scratch);
     vks_access accesses[] = {vks_reads(&op->x),     vks_reads(&op->dt),    vks_reads(&op->b),       vks_reads(&op->c),

@@ -7,6 +7,7 @@
 //           h = exp(A sum of dt) h + own
 // Constants include/selective.glsl, 7 LANES (power of two, WG_SIZE / LANES even)  8 TILE (a power of two from 4)
 //           9 POLY: of a lane's exponentials of 4 tokens so many are polynomials, to spare the special function unit
+//           10 UNROLL: groups of 4 tokens whose code is written out; divides TILE / 4
 // Needs     SUBGROUP: subgroup shuffles and full subgroups of at least LANES; without it sums pass through shared memory
 // Numerics  f32; y is summed over a lane's states in order, then over lanes
 // Twin      tests/ref/ref_selective_scan.c
@@ -24,27 +25,26 @@
 layout(constant_id = 7) const uint LANES = 8;
 layout(constant_id = 8) const uint TILE = 32;
 layout(constant_id = 9) const uint POLY = 0;
+layout(constant_id = 10) const uint UNROLL = 1;
 
 const bool REDUCE = (FLAGS & VKS_SELECTIVE_REDUCE) != 0;
 const uint CHANNELS = WG_SIZE / LANES, STATES = (N + LANES - 1) / LANES;
-const uint QUADS = TILE / 4, ROW = QUADS + 1;      // vectors of 4 tokens; one more a row, against bank conflicts
-const uint N_ITEM = TILE * CHANNELS / 2;           // pairs of channels of a token
-const uint ITEMS = (N_ITEM + WG_SIZE - 1) / WG_SIZE; // that an invocation prepares
-const bool SPARE = N_ITEM % WG_SIZE != 0;            // some have none: theirs are those of others
-const uint PAIRS = (N + 1) / 2;                    // of states
-const uint BC_ITEMS = (2 * TILE * PAIRS + WG_SIZE - 1) / WG_SIZE;
+const uint QUADS = TILE / 4, ROW = QUADS + 1; // vectors of 4 tokens; one more a row, against bank conflicts
+// What an invocation prepares is pairs of neighbours (channels, or states of B and C) at 4 tokens.
+const uint N_ITEM = QUADS * CHANNELS / 2, ITEMS = (N_ITEM + WG_SIZE - 1) / WG_SIZE;
+const uint PAIRS = (N + 1) / 2, N_BC_ITEM = 2 * QUADS * PAIRS, BC_ITEMS = (N_BC_ITEM + WG_SIZE - 1) / WG_SIZE;
 #ifdef SUBGROUP
-const uint SUMS = CHANNELS;
+shared float s_y[CHANNELS * ROW * 4];
 #else
-const uint SUMS = WG_SIZE; // each lane's own
+shared vec4 s_y[WG_SIZE * ROW]; // each lane's own
 #endif
-shared vec4 s_dt[CHANNELS * ROW], s_dtx[CHANNELS * ROW], s_y[SUMS * ROW];
+shared vec4 s_dt[CHANNELS * ROW], s_dtx[CHANNELS * ROW];
 shared vec4 s_b[STATES * LANES * ROW], s_c[STATES * LANES * ROW];
 
 uint begin, end;                             // steps of the segment, counted from the sequence's start
 uint first_row, n_step;                      // of the sequence
-uvec2 raw_x[ITEMS], raw_dt[ITEMS], raw_z[ITEMS], raw_bc[BC_ITEMS]; // of the next tile, as loaded
-vec2 x[ITEMS], z[ITEMS];                     // of this one
+uvec2 next_x[4 * ITEMS], next_dt[4 * ITEMS], next_z[4 * ITEMS], next_bc[4 * BC_ITEMS]; // of the next tile, as loaded
+uvec2 x[4 * ITEMS], z[4 * ITEMS];                                                      // of this one
 
 uvec2 load_raw(uvec2 address, uint i, bool both) {
     if (X_TYPE == VKS_TYPE_F32) return uvec2(Words(address).at[i], Words(address).at[both ? i + 1 : i]);
@@ -59,16 +59,16 @@ uint row_of(uint p) {
     p = min(p, end - 1);
     return first_row + (REVERSE ? n_step - 1 - p : p);
 }
-// Item k of this invocation: token and pair of channels within the tile.
-uint token_of(uint i, uint k) {
-    uint t = (i + k * WG_SIZE) / (CHANNELS / 2);
-    return SPARE ? min(t, TILE - 1) : t;
+// Item k of this invocation: 4 tokens and a pair of channels of the tile. Past the last one: that of another invocation.
+bool has_item(uint i, uint k) {
+    return N_ITEM % WG_SIZE == 0 || i + k * WG_SIZE < N_ITEM;
+}
+uint quad_of(uint i, uint k) {
+    uint quad = (i + k * WG_SIZE) / (CHANNELS / 2);
+    return N_ITEM % WG_SIZE == 0 ? quad : min(quad, QUADS - 1);
 }
 uint pair_of(uint i, uint k) {
     return (i + k * WG_SIZE) % (CHANNELS / 2);
-}
-bool is_spare(uint i, uint k) {
-    return SPARE && i + k * WG_SIZE >= N_ITEM;
 }
 uint channel_of(uint first, uint pair) {
     return min(first + 2 * pair, (D - 1) & ~1u);
@@ -77,17 +77,20 @@ uint channel_of(uint first, uint pair) {
 void load_tile(uint i, uint tile, uint first) {
     uint group = first / (D / G) * N;
     [[unroll]] for (uint k = 0; k < ITEMS; k++) {
-        uint row = row_of(tile + token_of(i, k)), d = channel_of(first, pair_of(i, k));
+        uint t = tile + 4 * quad_of(i, k), d = channel_of(first, pair_of(i, k));
         bool both = d + 1 < D;
-        raw_x[k] = load_raw(params.x, row * params.x_stride + d, both);
-        raw_dt[k] = load_raw(params.dt, row * params.dt_stride + d, both);
-        if (GATE && !REDUCE) raw_z[k] = load_raw(params.gate, row * params.gate_stride + d, both);
+        [[unroll]] for (uint e = 0; e < 4; e++) {
+            uint row = row_of(t + e);
+            next_x[4 * k + e] = load_raw(params.x, row * params.x_stride + d, both);
+            next_dt[4 * k + e] = load_raw(params.dt, row * params.dt_stride + d, both);
+            if (GATE && !REDUCE) next_z[4 * k + e] = load_raw(params.gate, row * params.gate_stride + d, both);
+        }
     }
     [[unroll]] for (uint k = 0; k < BC_ITEMS; k++) {
-        uint item = min(i + k * WG_SIZE, 2 * TILE * PAIRS - 1), n = item % PAIRS * 2;
-        uint at = row_of(tile + item / PAIRS % TILE) * params.bc_stride + group + n;
-        bool is_c = item >= TILE * PAIRS;
-        raw_bc[k] = load_raw(is_c ? params.c : params.b, at, n + 1 < N);
+        uint item = min(i + k * WG_SIZE, N_BC_ITEM - 1), n = item % PAIRS * 2, t = tile + item / PAIRS % QUADS * 4;
+        uvec2 base = item >= N_BC_ITEM / 2 ? params.c : params.b;
+        [[unroll]] for (uint e = 0; e < 4; e++)
+            next_bc[4 * k + e] = load_raw(base, row_of(t + e) * params.bc_stride + group + n, n + 1 < N);
     }
 }
 
@@ -95,28 +98,40 @@ void load_tile(uint i, uint tile, uint first) {
 void place_tile(uint i, uint tile, uint first) {
     Floats channels = Floats(params.channels);
     [[unroll]] for (uint k = 0; k < ITEMS; k++) {
-        uint t = token_of(i, k), pair = pair_of(i, k), d = channel_of(first, pair);
-        vec2 bias = vec2(channels.at[d], channels.at[min(d + 1, D - 1)]), dt = unpack_raw(raw_dt[k]) + bias;
-        x[k] = unpack_raw(raw_x[k]);
-        if (GATE && !REDUCE) z[k] = unpack_raw(raw_z[k]);
-        dt = tile + t < end ? vec2(softplus(dt.x), softplus(dt.y)) : vec2(0); // past the end nothing moves
-        vec2 dtx = tile + t < end ? dt * x[k] : vec2(0);
-        uint at = 2 * pair * ROW + t / 4;
-        if (is_spare(i, k)) continue;
-        s_dt[at][t % 4] = dt.x;
-        s_dt[at + ROW][t % 4] = dt.y;
-        s_dtx[at][t % 4] = dtx.x;
-        s_dtx[at + ROW][t % 4] = dtx.y;
+        uint quad = quad_of(i, k), pair = pair_of(i, k), d = channel_of(first, pair);
+        vec2 bias = vec2(channels.at[d], channels.at[min(d + 1, D - 1)]);
+        vec4 dt0, dt1, dtx0, dtx1;
+        [[unroll]] for (uint e = 0; e < 4; e++) {
+            x[4 * k + e] = next_x[4 * k + e];
+            if (GATE && !REDUCE) z[4 * k + e] = next_z[4 * k + e];
+            vec2 dt = unpack_raw(next_dt[4 * k + e]) + bias, u = unpack_raw(x[4 * k + e]);
+            bool inside = tile + 4 * quad + e < end; // past the end nothing moves
+            dt0[e] = inside ? softplus(dt.x) : 0.0;
+            dt1[e] = inside ? softplus(dt.y) : 0.0;
+            dtx0[e] = inside ? dt0[e] * u.x : 0.0;
+            dtx1[e] = inside ? dt1[e] * u.y : 0.0;
+        }
+        if (!has_item(i, k)) continue;
+        uint at = 2 * pair * ROW + quad;
+        s_dt[at] = dt0;
+        s_dt[at + ROW] = dt1;
+        s_dtx[at] = dtx0;
+        s_dtx[at + ROW] = dtx1;
     }
     [[unroll]] for (uint k = 0; k < BC_ITEMS; k++) {
-        uint item = i + k * WG_SIZE, n = item % PAIRS * 2, t = item / PAIRS % TILE, at = n * ROW + t / 4;
-        vec2 pair = unpack_raw(raw_bc[k]);
-        if (item < TILE * PAIRS) {
-            s_b[at][t % 4] = pair.x;
-            if (n + 1 < N) s_b[at + ROW][t % 4] = pair.y;
-        } else if (item < 2 * TILE * PAIRS) {
-            s_c[at][t % 4] = pair.x;
-            if (n + 1 < N) s_c[at + ROW][t % 4] = pair.y;
+        uint item = i + k * WG_SIZE, n = item % PAIRS * 2, at = n * ROW + item / PAIRS % QUADS;
+        vec4 first_state, second_state;
+        [[unroll]] for (uint e = 0; e < 4; e++) {
+            vec2 pair = unpack_raw(next_bc[4 * k + e]);
+            first_state[e] = pair.x;
+            second_state[e] = pair.y;
+        }
+        if (item < N_BC_ITEM / 2) {
+            s_b[at] = first_state;
+            if (n + 1 < N) s_b[at + ROW] = second_state;
+        } else if (item < N_BC_ITEM) {
+            s_c[at] = first_state;
+            if (n + 1 < N) s_c[at + ROW] = second_state;
         }
     }
 }
@@ -140,8 +155,9 @@ float exp2_polynomial(float v) {
 // Sum over the lanes of a channel of 4 tokens' parts, to shared memory.
 void put_sums(uint channel, uint lane, uint quad, vec4 part) {
 #ifdef SUBGROUP
+    uint at = (channel * ROW + quad) * 4;
     if (LANES == 1) {
-        s_y[channel * ROW + quad] = part;
+        [[unroll]] for (uint e = 0; e < 4; e++) s_y[at + e] = part[e];
         return;
     }
     // Halves are exchanged, so that in the end each lane has summed one token.
@@ -149,43 +165,47 @@ void put_sums(uint channel, uint lane, uint quad, vec4 part) {
     vec2 pair = odd ? part.zw : part.xy;
     pair += subgroupShuffleXor(odd ? part.xy : part.zw, 1);
     if (LANES == 2) {
-        s_y[channel * ROW + quad][odd ? 2 : 0] = pair.x;
-        s_y[channel * ROW + quad][odd ? 3 : 1] = pair.y;
+        s_y[at + (odd ? 2 : 0)] = pair.x;
+        s_y[at + (odd ? 3 : 1)] = pair.y;
         return;
     }
     bool second = (lane & 2) != 0;
     float one = second ? pair.y : pair.x;
     one += subgroupShuffleXor(second ? pair.x : pair.y, 2);
-    for (uint width = 4; width < LANES; width *= 2) one += subgroupShuffleXor(one, width);
-    if (lane < 4) s_y[channel * ROW + quad][(lane & 1) * 2 + (lane >> 1)] = one;
+    [[unroll]] for (uint width = 4; width < LANES; width *= 2) one += subgroupShuffleXor(one, width);
+    if (lane < 4) s_y[at + (lane & 1) * 2 + (lane >> 1)] = one;
 #else
     s_y[(channel * LANES + lane) * ROW + quad] = part;
 #endif
 }
-float sum_of(uint channel, uint t) {
+vec4 sums_of(uint channel, uint quad) {
 #ifdef SUBGROUP
-    return s_y[channel * ROW + t / 4][t % 4];
+    uint at = (channel * ROW + quad) * 4;
+    return vec4(s_y[at], s_y[at + 1], s_y[at + 2], s_y[at + 3]);
 #else
-    float sum = 0.0;
-    for (uint lane = 0; lane < LANES; lane++) sum += s_y[(channel * LANES + lane) * ROW + t / 4][t % 4];
+    vec4 sum = vec4(0);
+    for (uint lane = 0; lane < LANES; lane++) sum += s_y[(channel * LANES + lane) * ROW + quad];
     return sum;
 #endif
 }
 
 void store_tile(uint i, uint tile, uint first) {
     Floats channels = Floats(params.channels);
-    vec2 y[ITEMS];
     [[unroll]] for (uint k = 0; k < ITEMS; k++) {
-        uint t = token_of(i, k), pair = pair_of(i, k), d = channel_of(first, pair);
-        vec2 skip = vec2(channels.at[D + d], channels.at[D + min(d + 1, D - 1)]);
-        y[k] = fma(skip, x[k], vec2(sum_of(2 * pair, t), sum_of(2 * pair + 1, t)));
-        if (GATE) y[k] *= vec2(silu(z[k].x), silu(z[k].y));
-        if (ADD) y[k] += load2(params.y, Y_TYPE, row_of(tile + t) * params.y_stride + d, d + 1 < D);
-    }
-    [[unroll]] for (uint k = 0; k < ITEMS; k++) {
-        uint t = token_of(i, k), d = first + 2 * pair_of(i, k);
-        if (d < D && tile + t < end && !is_spare(i, k))
-            store2(params.y, Y_TYPE, row_of(tile + t) * params.y_stride + d, y[k], d + 1 < D);
+        uint quad = quad_of(i, k), pair = pair_of(i, k), d = channel_of(first, pair), t = tile + 4 * quad;
+        if (!has_item(i, k) || first + 2 * pair >= D) continue;
+        vec2 skip = vec2(channels.at[D + d], channels.at[D + min(d + 1, D - 1)]), y[4];
+        vec4 sum0 = sums_of(2 * pair, quad), sum1 = sums_of(2 * pair + 1, quad);
+        [[unroll]] for (uint e = 0; e < 4; e++) {
+            y[e] = fma(skip, unpack_raw(x[4 * k + e]), vec2(sum0[e], sum1[e]));
+            if (GATE) {
+                vec2 gate = unpack_raw(z[4 * k + e]);
+                y[e] *= vec2(silu(gate.x), silu(gate.y));
+            }
+            if (ADD) y[e] += load2(params.y, Y_TYPE, row_of(t + e) * params.y_stride + d, d + 1 < D);
+        }
+        [[unroll]] for (uint e = 0; e < 4; e++)
+            if (t + e < end) store2(params.y, Y_TYPE, row_of(t + e) * params.y_stride + d, y[e], d + 1 < D);
     }
 }
 
@@ -247,20 +267,23 @@ void main() {
         place_tile(i, tile, first);
         barrier();
         if (tile + TILE < end) load_tile(i, tile + TILE, first);
-        for (uint quad = 0; quad < QUADS; quad++) {
-            vec4 dt = s_dt[channel * ROW + quad], dtx = s_dtx[channel * ROW + quad], y = vec4(0);
-            if (REDUCE) dt_sum += (dt.x + dt.y) + (dt.z + dt.w);
-            [[unroll]] for (uint s = 0; s < STATES; s++) {
-                uint at = (s * LANES + lane) * ROW + quad;
-                vec4 b = dtx * s_b[at], decay = dt * a[s], c = vec4(0);
-                if (!REDUCE) c = s_c[at];
-                [[unroll]] for (uint e = 0; e < 4; e++) {
-                    float factor = 4 * s + e < POLY ? exp2_polynomial(decay[e]) : exp2(decay[e]);
-                    h[s] = fma(factor, h[s], b[e]);
-                    if (!REDUCE) y[e] = fma(h[s], c[e], y[e]);
+        [[dont_unroll]] for (uint quad0 = 0; quad0 < QUADS; quad0 += UNROLL) {
+            [[unroll]] for (uint q = 0; q < UNROLL; q++) {
+                uint quad = quad0 + q;
+                vec4 dt = s_dt[channel * ROW + quad], dtx = s_dtx[channel * ROW + quad], y = vec4(0);
+                if (REDUCE) dt_sum += (dt.x + dt.y) + (dt.z + dt.w);
+                [[unroll]] for (uint s = 0; s < STATES; s++) {
+                    uint at = (s * LANES + lane) * ROW + quad;
+                    vec4 b = dtx * s_b[at], decay = dt * a[s], c = vec4(0);
+                    if (!REDUCE) c = s_c[at];
+                    [[unroll]] for (uint e = 0; e < 4; e++) {
+                        float factor = 4 * s + e < POLY ? exp2_polynomial(decay[e]) : exp2(decay[e]);
+                        h[s] = fma(factor, h[s], b[e]);
+                        if (!REDUCE) y[e] = fma(h[s], c[e], y[e]);
+                    }
                 }
+                if (!REDUCE) put_sums(channel, lane, quad, y);
             }
-            if (!REDUCE) put_sums(channel, lane, quad, y);
         }
         barrier();
         if (!REDUCE) store_tile(i, tile, first);
