@@ -194,6 +194,7 @@ static vkssm_status step(const vks_op_target *target, const vks_selective_scan *
 
 typedef struct plan {
     uint32_t shader, wg_size, n_lane, tile, n_segment, n_poly, unroll;
+    bool full;
 } plan;
 
 static uint32_t min_u32(uint32_t a, uint32_t b) {
@@ -205,13 +206,14 @@ static bool is_tiled(const plan *p) {
 }
 
 // Bytes of shared memory of a tile; as selective_scan_tiled.comp counts them.
-static uint32_t shared_size(const plan *p, uint32_t n_state, bool subgroup) {
+static uint32_t shared_size(const plan *p, uint32_t n_state) {
+    bool subgroup = p->shader == VKS_SHADER_selective_scan_tiled_sg;
     uint32_t row = 16 * (p->tile / 4 + 1), n_channel = p->wg_size / p->n_lane;
     return row * (2 * n_channel + (subgroup ? n_channel : p->wg_size) + 2 * (uint32_t)vks_align_up(n_state, p->n_lane));
 }
 
 // Lanes, tile and workgroup for the number of states; a tile of many states is short.
-static void choose_tile(const vks_selective_scan *op, const sizes *s, bool subgroup, uint32_t n_lane_max, plan *p) {
+static void choose_tile(const vks_selective_scan *op, const sizes *s, uint32_t n_lane_max, plan *p) {
     const vks_selective_scan_tuning *tuning = &op->tuning;
     uint64_t n_row = (uint64_t)s->n_sequence * s->n_channel;
     p->wg_size = tuning->wg_size ? tuning->wg_size : 128;
@@ -221,7 +223,7 @@ static void choose_tile(const vks_selective_scan *op, const sizes *s, bool subgr
     while (s->n_group > 1 && p->wg_size > 2 * p->n_lane && s->n_channel / s->n_group % (p->wg_size / p->n_lane) != 0)
         p->wg_size /= 2;
     p->tile = tuning->tile ? tuning->tile : 32;
-    while (p->tile > 4 && shared_size(p, s->n_state, subgroup) > MAX_SHARED)
+    while (p->tile > 4 && shared_size(p, s->n_state) > MAX_SHARED)
         p->tile /= 2;
     if (tuning->n_poly) p->n_poly = tuning->n_poly - 1;
     p->unroll = tuning->unroll ? tuning->unroll : 1;
@@ -255,10 +257,11 @@ static plan plan_of(const vks_kernels *kernels, const vks_selective_scan *op, co
     if (p.shader == VKS_SHADER_selective_scan_lanes) p.wg_size = p.n_lane = traits.subgroup_size;
     if (!is_tiled(&p)) return p;
     if (p.shader == VKS_SHADER_selective_scan_tiled_sg) {
-        choose_tile(op, s, true, min_u32(traits.subgroup_size, MAX_LANE), &p);
+        choose_tile(op, s, min_u32(traits.subgroup_size, MAX_LANE), &p);
         if (p.wg_size % traits.subgroup_size != 0) p.shader = tiled; // small groups: no full subgroups
     }
-    if (p.shader == tiled) choose_tile(op, s, false, MAX_LANE, &p);
+    if (p.shader == tiled) choose_tile(op, s, MAX_LANE, &p);
+    p.full = !traits.cpu || op->tuning.unroll; // CPUs take long to compile what they do not prefer
     p.n_segment = choose_segments(op, s, &p);
     return p;
 }
@@ -313,7 +316,7 @@ static vkssm_status whole(const vks_op_target *target, const vks_selective_scan 
         .n_segment = p.n_segment,
     };
     uint32_t constants[] = {p.wg_size,    op->x.dtype, op->y.dtype, s->n_channel, s->n_state, s->n_group,
-                            flags_of(op), p.n_lane,    p.tile,      p.n_poly,     p.unroll};
+                            flags_of(op), p.n_lane,    p.tile,      p.n_poly,     p.unroll,   p.full};
     uint32_t channels_per_group = is_tiled(&p) ? p.wg_size / p.n_lane : 2 * p.wg_size;
     vks_access segments = vks_reads(&op->scratch), segments_w = vks_writes(&op->scratch);
     vks_access accesses[] = {vks_reads(&op->x),     vks_reads(&op->dt),    vks_reads(&op->b),       vks_reads(&op->c),
@@ -322,7 +325,7 @@ static vkssm_status whole(const vks_op_target *target, const vks_selective_scan 
     vks_kernel_call call = {
         .shader = p.shader,
         .constants = constants,
-        .n_constant = is_tiled(&p)                                  ? 10
+        .n_constant = is_tiled(&p)                                  ? 12
                       : p.shader == VKS_SHADER_selective_scan_lanes ? 8
                                                                     : 7,
         .full_subgroups = subgroup,

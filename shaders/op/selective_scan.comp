@@ -81,7 +81,7 @@ void main() {
         uint t = REVERSE ? first + end - 1 - p : p;
         vec2 x = load2(params.x, X_TYPE, t * params.x_stride + d0, both);
         vec2 dt = load2(params.dt, X_TYPE, t * params.dt_stride + d0, both) + bias;
-        dt = vec2(softplus(dt.x), softplus(dt.y));
+        dt = vec2(time_step(dt.x), time_step(dt.y));
         vec2 y = advance(dt, x, t * params.bc_stride + d0 / (D / G) * N);
         y = fma(skip, x, y);
         if (GATE) {

@@ -7,7 +7,7 @@
 //           h = exp(A sum of dt) h + own
 // Constants include/selective.glsl, 7 LANES (power of two, WG_SIZE / LANES even)  8 TILE (a power of two from 4)
 //           9 POLY: of a lane's exponentials of 4 tokens so many are polynomials, to spare the special function unit
-//           10 UNROLL: groups of 4 tokens whose code is written out; divides TILE / 4
+//           10 UNROLL: groups of 4 tokens whose code is written out; divides TILE / 4  11 FULL: full tiles have code of their own
 // Needs     SUBGROUP: subgroup shuffles and full subgroups of at least LANES; without it sums pass through shared memory
 // Numerics  f32; y is summed over a lane's states in order, then over lanes
 // Twin      tests/ref/ref_selective_scan.c
@@ -26,6 +26,7 @@ layout(constant_id = 7) const uint LANES = 8;
 layout(constant_id = 8) const uint TILE = 32;
 layout(constant_id = 9) const uint POLY = 0;
 layout(constant_id = 10) const uint UNROLL = 1;
+layout(constant_id = 11) const bool FULL = false;
 
 const bool REDUCE = (FLAGS & VKS_SELECTIVE_REDUCE) != 0;
 const uint CHANNELS = WG_SIZE / LANES, STATES = (N + LANES - 1) / LANES;
@@ -54,9 +55,9 @@ vec2 unpack_raw(uvec2 raw) {
     return X_TYPE == VKS_TYPE_F32 ? uintBitsToFloat(raw) : unpack_pair(X_TYPE, raw.x);
 }
 
-// Row of step p; past the segment's end its last one.
-uint row_of(uint p) {
-    p = min(p, end - 1);
+// Row of step p; past the segment's end, which a `full` tile does not reach, its last one.
+uint row_of(uint p, bool full) {
+    if (!full) p = min(p, end - 1);
     return first_row + (REVERSE ? n_step - 1 - p : p);
 }
 // Item k of this invocation: 4 tokens and a pair of channels of the tile. Past the last one: that of another invocation.
@@ -74,13 +75,13 @@ uint channel_of(uint first, uint pair) {
     return min(first + 2 * pair, (D - 1) & ~1u);
 }
 
-void load_tile(uint i, uint tile, uint first) {
+void load_tile(uint i, uint tile, uint first, bool full) {
     uint group = first / (D / G) * N;
     [[unroll]] for (uint k = 0; k < ITEMS; k++) {
         uint t = tile + 4 * quad_of(i, k), d = channel_of(first, pair_of(i, k));
         bool both = d + 1 < D;
         [[unroll]] for (uint e = 0; e < 4; e++) {
-            uint row = row_of(t + e);
+            uint row = row_of(t + e, full);
             next_x[4 * k + e] = load_raw(params.x, row * params.x_stride + d, both);
             next_dt[4 * k + e] = load_raw(params.dt, row * params.dt_stride + d, both);
             if (GATE && !REDUCE) next_z[4 * k + e] = load_raw(params.gate, row * params.gate_stride + d, both);
@@ -90,12 +91,12 @@ void load_tile(uint i, uint tile, uint first) {
         uint item = min(i + k * WG_SIZE, N_BC_ITEM - 1), n = item % PAIRS * 2, t = tile + item / PAIRS % QUADS * 4;
         uvec2 base = item >= N_BC_ITEM / 2 ? params.c : params.b;
         [[unroll]] for (uint e = 0; e < 4; e++)
-            next_bc[4 * k + e] = load_raw(base, row_of(t + e) * params.bc_stride + group + n, n + 1 < N);
+            next_bc[4 * k + e] = load_raw(base, row_of(t + e, full) * params.bc_stride + group + n, n + 1 < N);
     }
 }
 
 // What was loaded, to shared memory: dt and dt x by channel, B and C by state, 4 tokens a vector.
-void place_tile(uint i, uint tile, uint first) {
+void place_tile(uint i, uint tile, uint first, bool full) {
     Floats channels = Floats(params.channels);
     [[unroll]] for (uint k = 0; k < ITEMS; k++) {
         uint quad = quad_of(i, k), pair = pair_of(i, k), d = channel_of(first, pair);
@@ -105,9 +106,9 @@ void place_tile(uint i, uint tile, uint first) {
             x[4 * k + e] = next_x[4 * k + e];
             if (GATE && !REDUCE) z[4 * k + e] = next_z[4 * k + e];
             vec2 dt = unpack_raw(next_dt[4 * k + e]) + bias, u = unpack_raw(x[4 * k + e]);
-            bool inside = tile + 4 * quad + e < end; // past the end nothing moves
-            dt0[e] = inside ? softplus(dt.x) : 0.0;
-            dt1[e] = inside ? softplus(dt.y) : 0.0;
+            bool inside = full || tile + 4 * quad + e < end; // past the end nothing moves
+            dt0[e] = inside ? time_step(dt.x) : 0.0;
+            dt1[e] = inside ? time_step(dt.y) : 0.0;
             dtx0[e] = inside ? dt0[e] * u.x : 0.0;
             dtx1[e] = inside ? dt1[e] * u.y : 0.0;
         }
@@ -134,22 +135,6 @@ void place_tile(uint i, uint tile, uint first) {
             if (n + 1 < N) s_c[at + ROW] = second_state;
         }
     }
-}
-
-// 2^v for v <= 127, without the special function unit: 2^round(v) by its bits, the rest by 1 + f q(f), of degree 5 and
-// fitted to 2^f on [-1/2, 1/2] with the least relative error, 9.2e-8; with roundings below 1.6e-7. Exact for 0, which is what
-// tokens past the end have. Results below 2^-126 become 2^-126.
-float exp2_polynomial(float v) {
-    v = max(v, -126.0);
-    precise float shifted = v + 12582912.0; // 1.5 2^23: the integer part stands in the lowest bits
-    precise float f = v - (shifted - 12582912.0);
-    float p = 0.00132647271;
-    p = fma(p, f, 0.00967151264);
-    p = fma(p, f, 0.0555073374);
-    p = fma(p, f, 0.240222421);
-    p = fma(p, f, 0.693146978);
-    p = fma(p, f, 1.0);
-    return uintBitsToFloat(floatBitsToUint(p) + (floatBitsToUint(shifted) << 23));
 }
 
 // Sum over the lanes of a channel of 4 tokens' parts, to shared memory.
@@ -189,7 +174,7 @@ vec4 sums_of(uint channel, uint quad) {
 #endif
 }
 
-void store_tile(uint i, uint tile, uint first) {
+void store_tile(uint i, uint tile, uint first, bool full) {
     Floats channels = Floats(params.channels);
     [[unroll]] for (uint k = 0; k < ITEMS; k++) {
         uint quad = quad_of(i, k), pair = pair_of(i, k), d = channel_of(first, pair), t = tile + 4 * quad;
@@ -202,10 +187,10 @@ void store_tile(uint i, uint tile, uint first) {
                 vec2 gate = unpack_raw(z[4 * k + e]);
                 y[e] *= vec2(silu(gate.x), silu(gate.y));
             }
-            if (ADD) y[e] += load2(params.y, Y_TYPE, row_of(t + e) * params.y_stride + d, d + 1 < D);
+            if (ADD) y[e] += load2(params.y, Y_TYPE, row_of(t + e, full) * params.y_stride + d, d + 1 < D);
         }
         [[unroll]] for (uint e = 0; e < 4; e++)
-            if (t + e < end) store2(params.y, Y_TYPE, row_of(t + e) * params.y_stride + d, y[e], d + 1 < D);
+            if (full || t + e < end) store2(params.y, Y_TYPE, row_of(t + e, full) * params.y_stride + d, y[e], d + 1 < D);
     }
 }
 
@@ -262,11 +247,18 @@ void main() {
                 Floats(params.segments).at[segment_state(params.n_segment - 1) + d * N + s * LANES + lane] = h[s];
     for (uint k = N * ROW + i; k < STATES * LANES * ROW; k += WG_SIZE) s_b[k] = s_c[k] = vec4(0); // states past the last
 
-    if (begin < end) load_tile(i, begin, first);
+    if (begin < end) load_tile(i, begin, first, false);
     for (uint tile = begin; tile < end; tile += TILE) {
-        place_tile(i, tile, first);
+        bool full = FULL && tile + TILE <= end;
+        if (full)
+            place_tile(i, tile, first, true);
+        else
+            place_tile(i, tile, first, false);
         barrier();
-        if (tile + TILE < end) load_tile(i, tile + TILE, first);
+        if (FULL && tile + 2 * TILE <= end)
+            load_tile(i, tile + TILE, first, true);
+        else if (tile + TILE < end)
+            load_tile(i, tile + TILE, first, false);
         [[dont_unroll]] for (uint quad0 = 0; quad0 < QUADS; quad0 += UNROLL) {
             [[unroll]] for (uint q = 0; q < UNROLL; q++) {
                 uint quad = quad0 + q;
@@ -286,7 +278,11 @@ void main() {
             }
         }
         barrier();
-        if (!REDUCE) store_tile(i, tile, first);
+        if (REDUCE) continue;
+        if (full)
+            store_tile(i, tile, first, true);
+        else
+            store_tile(i, tile, first, false);
     }
 
     if (first + channel >= D) return;

@@ -101,7 +101,7 @@ void main() {
     if (ADD) y = load2(params.y, Y_TYPE, at_y, both);
 
     vec2 dt = project(sequence, d0, d1, lane, i) + bias, sum = vec2(0);
-    dt = vec2(softplus(dt.x), softplus(dt.y));
+    dt = vec2(time_step(dt.x), time_step(dt.y));
     vec2 dtx = dt * x;
     [[unroll]] for (uint s = 0; s < STATES; s++) {
         h[s] = fma(exp2(dt * a[s]), h[s], dtx * b[s]);
