@@ -164,7 +164,6 @@ static vkssm_status step(const vks_op_target *target, const vks_selective_scan *
         .state = op->state.address,
         .slots = op->slots.address,
         .y = op->y.address,
-        .rank = s->rank,
         .x_stride = (uint32_t)op->x.stride[1],
         .dt_stride = (uint32_t)op->dt.stride[1],
         .weight_stride = (uint32_t)op->dt_weight.stride[0],
@@ -176,9 +175,10 @@ static vkssm_status step(const vks_op_target *target, const vks_selective_scan *
     return vks_kernel_dispatch(
         target, &(vks_kernel_call){
                     .shader = shader,
-                    .constants = (uint32_t[]){wg_size, op->x.dtype, op->y.dtype, s->n_channel, s->n_state, s->n_group,
-                                              flags_of(op), lanes, op->dt_weight.dtype, s->rank && fits_vectors(op, s)},
-                    .n_constant = 10,
+                    .constants =
+                        (uint32_t[]){wg_size, op->x.dtype, op->y.dtype, s->n_channel, s->n_state, s->n_group,
+                                     flags_of(op), lanes, op->dt_weight.dtype, s->rank && fits_vectors(op, s), s->rank},
+                    .n_constant = 11,
                     .full_subgroups = subgroup,
                     .push = &push,
                     .push_size = sizeof push,

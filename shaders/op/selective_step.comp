@@ -4,6 +4,7 @@
 // Push      shaders/params/selective_step.h; shapes and types stand there
 // Mapping   x: LANES neighbouring invocations share 2 channels, and stride over the rank, then over the states; y: sequence
 // Constants include/selective.glsl, 7 LANES (power of two)  8 W_TYPE  9 VECTOR: 4 elements of the rank a load
+//           10 RANK (0: dt is given)
 // Needs     SUBGROUP: subgroup shuffles and full subgroups of at least LANES; without it a tree in shared memory, or
 //           nothing where LANES is 1
 // Numerics  f32; each invocation sums in order, then a tree
@@ -22,6 +23,7 @@
 layout(constant_id = 7) const uint LANES = 8;
 layout(constant_id = 8) const uint W_TYPE = VKS_TYPE_F32;
 layout(constant_id = 9) const bool VECTOR = false;
+layout(constant_id = 10) const uint RANK = 0;
 
 const uint STATES = (N + LANES - 1) / LANES;
 
@@ -51,17 +53,25 @@ vec2 add_lanes(vec2 value, uint i) {
 
 // dt of two channels before the bias.
 vec2 project(uint sequence, uint d0, uint d1, uint lane, uint i) {
-    if (params.rank == 0) return load2(params.dt, X_TYPE, sequence * params.dt_stride + d0, d1 > d0);
+    if (RANK == 0) return load2(params.dt, X_TYPE, sequence * params.dt_stride + d0, d1 > d0);
     uint at = sequence * params.dt_stride, w0 = d0 * params.weight_stride, w1 = d1 * params.weight_stride;
     vec2 sum = vec2(0);
     if (VECTOR) {
-        for (uint r = 4 * lane; r < params.rank; r += 4 * LANES) {
-            vec4 low = load4(params.dt, X_TYPE, at + r);
-            vec4 u = load4(params.weight, W_TYPE, w0 + r), v = load4(params.weight, W_TYPE, w1 + r);
-            sum += vec2(dot(low, u), dot(low, v));
+        const uint batch = 8; // loads under way together
+        for (uint r0 = 4 * lane; r0 < RANK; r0 += 4 * batch * LANES) {
+            vec4 low[batch], u[batch], v[batch];
+            [[unroll]] for (uint k = 0; k < batch; k++) {
+                if (4 * k * LANES >= RANK) break;
+                uint r = min(r0 + 4 * k * LANES, RANK - 4);
+                low[k] = load4(params.dt, X_TYPE, at + r);
+                u[k] = load4(params.weight, W_TYPE, w0 + r);
+                v[k] = load4(params.weight, W_TYPE, w1 + r);
+            }
+            [[unroll]] for (uint k = 0; k < batch; k++)
+                if (r0 + 4 * k * LANES < RANK) sum += vec2(dot(low[k], u[k]), dot(low[k], v[k]));
         }
     } else {
-        for (uint r = lane; r < params.rank; r += LANES) {
+        for (uint r = lane; r < RANK; r += LANES) {
             float low = load1(params.dt, X_TYPE, at + r);
             float u = load1(params.weight, W_TYPE, w0 + r), v = load1(params.weight, W_TYPE, w1 + r);
             sum = fma(vec2(low), vec2(u, v), sum);
