@@ -226,8 +226,6 @@ static void choose_tile(const vks_selective_scan *op, const sizes *s, uint32_t n
     while (p->tile > 4 && shared_size(p, s->n_state) > MAX_SHARED)
         p->tile /= 2;
     if (tuning->n_poly) p->n_poly = tuning->n_poly - 1;
-    p->unroll = tuning->unroll ? tuning->unroll : 1;
-    if (p->unroll > p->tile / 4) p->unroll = p->tile / 4;
 }
 
 // Time is split only when lanes are too few to keep the device busy: every exponential is then computed twice.
@@ -261,6 +259,7 @@ static plan plan_of(const vks_kernels *kernels, const vks_selective_scan *op, co
         if (p.wg_size % traits.subgroup_size != 0) p.shader = tiled; // small groups: no full subgroups
     }
     if (p.shader == tiled) choose_tile(op, s, MAX_LANE, &p);
+    p.unroll = min_u32(op->tuning.unroll ? op->tuning.unroll : traits.cpu ? 1 : 4, p.tile / 4);
     p.full = !traits.cpu || op->tuning.unroll; // CPUs take long to compile what they do not prefer
     p.n_segment = choose_segments(op, s, &p);
     return p;
