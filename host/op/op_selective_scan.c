@@ -2,7 +2,7 @@
 #include "ops.h"
 
 #include "shaders/params/selective_flags.h"
-#include "shaders/params/selective_scan.h"
+#include "shaders/params/selective_scan_params.h"
 #include "shaders/params/selective_step.h"
 
 enum { MAX_STATE = 256, MAX_LANE = 16, MAX_SHARED = 32768 };

@@ -1,6 +1,6 @@
 // selective_scan: dt = softplus(dt + bias),  h[t] = exp(dt A) h[t-1] + dt B x,  y = C h + D x,  times SiLU(gate)
 //                 (Gu and Dao 2023, section 3.2 and algorithm 2), a channel a lane and time step by step
-// Push      shaders/params/selective_scan.h; shapes and types stand there
+// Push      shaders/params/selective_scan_params.h; shapes and types stand there
 // Mapping   x: an invocation takes 2 channels with all their states; z: sequence. One walk through time, no barrier
 // Constants include/selective.glsl
 // Needs     SHARE: subgroup broadcast and subgroups of a fixed size, the workgroup being one: the lanes load different
@@ -9,7 +9,7 @@
 // Twin      tests/ref/ref_selective_scan.c
 #version 460
 #extension GL_GOOGLE_include_directive : require
-#include "params/selective_scan.h"
+#include "params/selective_scan_params.h"
 #include "params/selective_flags.h"
 #include "include/io.glsl"
 #include "include/math.glsl"

@@ -1,6 +1,6 @@
 // selective_scan_tiled: selective_scan by lanes that own some states of a channel and walk through time together; inputs
 //                       pass through shared memory by tiles of TILE tokens (recurrence: Gu and Dao 2023, algorithm 2)
-// Push      shaders/params/selective_scan.h; shapes and types stand there
+// Push      shaders/params/selective_scan_params.h; shapes and types stand there
 // Mapping   x: WG_SIZE / LANES channels; a channel's LANES neighbouring lanes have N / LANES states each. y: segment of
 //           time; z: sequence. With REDUCE a segment's states from zero, and its sum of dt, go to `segments` (the first
 //           segment starts from the given state, which is copied behind them); without it they are joined again:
@@ -13,7 +13,7 @@
 // Twin      tests/ref/ref_selective_scan.c
 #version 460
 #extension GL_GOOGLE_include_directive : require
-#include "params/selective_scan.h"
+#include "params/selective_scan_params.h"
 #include "params/selective_flags.h"
 #include "include/io.glsl"
 #include "include/math.glsl"
