@@ -58,6 +58,13 @@ static vkssm_status check(const run *r) {
             log, VKSSM_ERR_ARG,
             "selective_scan: at least one step and one channel, and 1 to %d states expected, %u, %u and %u found",
             MAX_STATE, p->n_time, p->n_channel, p->n_state);
+    if (p->n_channel % r->n_group != 0 || (r->n_group > 1 && p->n_channel / r->n_group % 2 != 0) ||
+        (r->n_group > 1 && p->dtype != VKSSM_DTYPE_F32 && p->n_state % 2 != 0))
+        return vks_fail(
+            log, VKSSM_ERR_ARG,
+            "selective_scan: groups of an even number of channels (and of states, of 16-bit types) expected, %u "
+            "channels and %u states in %u groups of %s found",
+            p->n_channel, p->n_state, r->n_group, vkssm_dtype_name(p->dtype));
     uint64_t widest = vks_align_up(p->n_channel, 2), n_bc = (uint64_t)r->n_group * p->n_state;
     if (n_bc > widest) widest = n_bc;
     uint64_t n_row = (uint64_t)r->n_batch * p->n_time, most = UINT32_MAX / widest;

@@ -160,7 +160,10 @@ CHECK_CASE(refuses) {
     REFUSED(bad.n_state = 257, "at least one step and one channel, and 1 to 256 states expected, 3, 4 and 257 found");
     REFUSED(bad.n_time = 0, "at least one step");
     REFUSED(bad.n_time = bad.n_batch = 1u << 31, "arrays of less than 2^32 elements expected");
-    REFUSED(bad.n_group = 3, "groups of an even number of channels expected, 4 channels in 3 groups found");
+    REFUSED(
+        bad.n_group = 3,
+        "groups of an even number of channels (and of states, of 16-bit types) expected, 4 channels and 2 states in 3 "
+        "groups of F32 found");
     const uint32_t backwards[] = {0, 2, 1, 3}, late[] = {1, 1, 2, 3}, early[] = {0, 1, 1, 2};
     REFUSED((bad.offsets = backwards, bad.n_sequence = 3), "offsets: offset 2 of at least 2 expected, 1 found");
     REFUSED((bad.offsets = late, bad.n_sequence = 3), "offsets: a start of 0 expected, 1 found");
