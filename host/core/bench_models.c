@@ -10,15 +10,30 @@
 
 enum { PREFILL, DECODE };                                     // kind
 enum { LAYERS, CHANNELS, HEADS, TOKENS, SEQUENCES };          // n; SEQUENCES 0: 1
-enum { HEAD_DIM = 64, STATE = 128, TAPS = 4, VOCAB = 50288 }; // of all of them
+enum { HEAD_DIM = 64, STATE = 128, TAPS = 4, VOCAB = 50288 }; // of all Mamba-2 models
+enum { STATE_1 = 16, VOCAB_1 = 50280, PER_RANK = 16 };        // of all Mamba-1 models, which have no heads
 enum { GPU_DECODE = 64, CPU_DECODE = 4 };                     // tokens generated at once
 
+#define MAMBA_130M(n_token)                                                                                            \
+    { 24, 768, 0, n_token }
+#define MAMBA_2_8B(n_token)                                                                                            \
+    { 64, 2560, 0, n_token }
 #define MAMBA2_130M(n_token)                                                                                           \
     { 24, 768, 24, n_token }
 #define MAMBA2_2_7B(n_token)                                                                                           \
     { 64, 2560, 80, n_token }
 
 static const vks_bench_entry models[] = {
+    {"model/mamba-130m/prefill/t512/f16", "Mamba-1 of 130M parameters reads 512 tokens", VKSSM_DTYPE_F16,
+     MAMBA_130M(512), PREFILL},
+    {"model/mamba-130m/prefill/t2048/f16", "the same, 2048 tokens", VKSSM_DTYPE_F16, MAMBA_130M(2048), PREFILL},
+    {"model/mamba-130m/decode/b1/f16", "Mamba-1 of 130M parameters generates, greedily", VKSSM_DTYPE_F16, MAMBA_130M(1),
+     DECODE},
+    {"model/mamba-2.8b/prefill/t512/f16", "Mamba-1 of 2.8B parameters reads 512 tokens", VKSSM_DTYPE_F16,
+     MAMBA_2_8B(512), PREFILL},
+    {"model/mamba-2.8b/prefill/t2048/f16", "the same, 2048 tokens", VKSSM_DTYPE_F16, MAMBA_2_8B(2048), PREFILL},
+    {"model/mamba-2.8b/decode/b1/f16", "Mamba-1 of 2.8B parameters generates, greedily", VKSSM_DTYPE_F16, MAMBA_2_8B(1),
+     DECODE},
     {"model/mamba2-130m/prefill/t512/f16", "Mamba-2 of 130M parameters reads 512 tokens", VKSSM_DTYPE_F16,
      MAMBA2_130M(512), PREFILL},
     {"model/mamba2-130m/prefill/t2048/f16", "the same, 2048 tokens", VKSSM_DTYPE_F16, MAMBA2_130M(2048), PREFILL},
@@ -51,7 +66,21 @@ typedef struct counts {
     uint64_t n_state;        // floats of a slot
 } counts;
 
+static bool is_mamba1(const vks_bench_entry *e) {
+    return e->n[HEADS] == 0;
+}
+
+static counts count_mamba1(const vks_bench_entry *e) {
+    uint64_t n_layer = e->n[LAYERS], d = e->n[CHANNELS], inner = 2 * d, rank = d / PER_RANK;
+    return (counts){
+        .n_layer_weight = n_layer * (d * 2 * inner + inner * (rank + 2 * STATE_1) + rank * inner + inner * d),
+        .n_head_weight = VOCAB_1 * d,
+        .n_state = n_layer * inner * (TAPS - 1 + STATE_1),
+    };
+}
+
 static counts count(const vks_bench_entry *e) {
+    if (is_mamba1(e)) return count_mamba1(e);
     uint64_t n_layer = e->n[LAYERS], d = e->n[CHANNELS], h = e->n[HEADS], inner = 2 * d, conv = inner + 2 * STATE;
     return (counts){
         .n_layer_weight = n_layer * (d * (inner + conv + h) + inner * d),
@@ -68,9 +97,10 @@ static uint32_t sequences_of(const vks_bench_entry *e) {
 // once, and the state is read and written once.
 static void count_work(const vks_bench_entry *e, vkssm_bench_result *result) {
     counts c = count(e);
-    uint64_t n_token = result->n_token, ssd = 5 * (uint64_t)e->n[LAYERS] * e->n[HEADS] * HEAD_DIM * STATE;
+    uint64_t n_token = result->n_token, scan = 5 * (uint64_t)e->n[LAYERS] * e->n[HEADS] * HEAD_DIM * STATE;
+    if (is_mamba1(e)) scan = 7 * (uint64_t)e->n[LAYERS] * 2 * e->n[CHANNELS] * STATE_1;
     uint64_t n_sequence = sequences_of(e), n_head = e->kind == DECODE ? n_sequence : 1;
-    result->flop = n_token * (2 * c.n_layer_weight + ssd) + 2 * n_head * c.n_head_weight;
+    result->flop = n_token * (2 * c.n_layer_weight + scan) + 2 * n_head * c.n_head_weight;
     result->bytes =
         (c.n_layer_weight + c.n_head_weight) * vkssm_dtype_size(e->dtype) + 2 * n_sequence * c.n_state * sizeof(float);
 }
@@ -169,14 +199,25 @@ static vkssm_status measure_parts(model_run *r, vkssm_status (*call)(void *user)
 
 // ---- a case --------------------------------------------------------------------------------------------------------
 
+static void config_of(const vks_bench_entry *e, char *config, size_t size) {
+    if (is_mamba1(e))
+        snprintf(config, size,
+                 "{\"model_type\": \"mamba\", \"hidden_size\": %u, \"num_hidden_layers\": %u, \"state_size\": %d, "
+                 "\"conv_kernel\": %d, \"expand\": 2, \"time_step_rank\": %u, \"use_bias\": false, \"vocab_size\": %d, "
+                 "\"tie_word_embeddings\": true}",
+                 e->n[CHANNELS], e->n[LAYERS], STATE_1, TAPS, e->n[CHANNELS] / PER_RANK, VOCAB_1);
+    else
+        snprintf(config, size,
+                 "{\"model_type\": \"mamba2\", \"hidden_size\": %u, \"num_hidden_layers\": %u, \"num_heads\": %u, "
+                 "\"head_dim\": %d, \"state_size\": %d, \"n_groups\": 1, \"conv_kernel\": %d, \"expand\": 2, "
+                 "\"vocab_size\": %d, \"tie_word_embeddings\": true}",
+                 e->n[CHANNELS], e->n[LAYERS], e->n[HEADS], HEAD_DIM, STATE, TAPS, VOCAB);
+}
+
 static vkssm_status create_model(vkssm_device *device, const vks_bench_entry *e, const vkssm_bench_params *params,
                                  vkssm_model **out) {
     char config[512];
-    snprintf(config, sizeof config,
-             "{\"model_type\": \"mamba2\", \"hidden_size\": %u, \"num_hidden_layers\": %u, \"num_heads\": %u, "
-             "\"head_dim\": %d, \"state_size\": %d, \"n_groups\": 1, \"conv_kernel\": %d, \"expand\": 2, "
-             "\"vocab_size\": %d, \"tie_word_embeddings\": true}",
-             e->n[CHANNELS], e->n[LAYERS], e->n[HEADS], HEAD_DIM, STATE, TAPS, VOCAB);
+    config_of(e, config, sizeof config);
     const vkssm_model_params model_params = {
         .convert_weights = true, .weight_dtype = e->dtype, .activation_dtype = params->activation_dtype};
     return vks_model_synthetic(device, e->name, config, &model_params, out);
@@ -214,7 +255,7 @@ static vkssm_status run_model(vkssm_device *device, const vks_bench_entry *entry
     r.tokens = vks_alloc_zero(r.n_token, sizeof *r.tokens);
     if (!r.tokens) return vks_fail(vks_device_log(device->vk), VKSSM_ERR_OOM_HOST, "%s: out of memory", entry->name);
     for (uint32_t i = 0; i < r.n_token; i++)
-        r.tokens[i] = (int32_t)(i * UINT32_C(7919) % VOCAB);
+        r.tokens[i] = (int32_t)(i * UINT32_C(7919) % VOCAB_1); // which all of them have
     VKS_TRY_GOTO(create_model(device, entry, params, &r.model), done);
     VKS_TRY_GOTO(measure(device, &r, params, result), done);
 done:

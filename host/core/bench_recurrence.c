@@ -1,4 +1,4 @@
-// Cases of the recurrences: the scan, Mamba-2's SSD and its step.
+// Cases of the recurrences: the scan, Mamba-1's selective scan, Mamba-2's SSD, and their steps.
 #include "bench_run.h"
 
 #define F32 VKSSM_DTYPE_F32
@@ -46,6 +46,61 @@ static uint64_t flop_scan(const vks_bench_entry *e) { // a product and a sum; co
     return (e->kind & COMPLEX ? 8 : 2) * (uint64_t)e->n[0] * e->n[1] * e->n[2];
 }
 const vks_bench_family vks_bench_scan = {scan, VKS_COUNT(scan), place_scan, record_scan, flop_scan, NULL};
+
+// ---- selective scan: B, T, D, N, and for steps R
+// ---------------------------------------------------------------------
+
+static const vks_bench_entry selective_scan[] = {
+    {"selective_scan/b1t2048d5120n16/bf16", "Mamba-1's recurrence, a 2.8B model's layer", BF16, {1, 2048, 5120, 16}, 0},
+    {"selective_scan/b1t2048d5120n16/f32", "the same, float32 inputs and outputs", F32, {1, 2048, 5120, 16}, 0},
+    {"selective_scan/b1t16384d5120n16/bf16", "the same, longer", BF16, {1, 16384, 5120, 16}, 0},
+    {"selective_scan/b1t16384d5120n16/f32", "the same, longer, float32", F32, {1, 16384, 5120, 16}, 0},
+    {"selective_scan/b8t2048d5120n16/bf16", "8 sequences", BF16, {8, 2048, 5120, 16}, 0},
+    {"selective_scan/b1t2048d1536n16/bf16", "a 130M model's layer", BF16, {1, 2048, 1536, 16}, 0},
+    {"selective_scan/b1t512d5120n16/f16", "512 tokens, as a piece of a prefill", F16, {1, 512, 5120, 16}, 0},
+    {"selective_scan/b1t128d128n16/f32", "a small one", F32, {1, 128, 128, 16}, 0},
+};
+static const vks_bench_entry selective_step[] = {
+    {"selective_step/b1d5120n16r160/f16",
+     "one token of Mamba-1's recurrence and projection of dt, a 2.8B model's layer",
+     F16,
+     {1, 1, 5120, 16, 160},
+     0},
+    {"selective_step/b64d5120n16r160/f16", "the same for 64 sequences", F16, {64, 1, 5120, 16, 160}, 0},
+};
+
+static vkssm_status place_selective_scan(vks_bench *bench, const vks_bench_entry *e, vks_bench_op *op) {
+    uint32_t b = e->n[0], t = e->n[1], d = e->n[2], n = e->n[3], r = e->n[4];
+    vks_selective_scan *s = &op->selective_scan;
+    *s = (vks_selective_scan){0};
+    vks_tensor low; // as x_proj writes it
+    VKS_TRY(vks_bench_input(bench, e->dtype, -1, 1, VKS_BENCH_SHAPE(b, t, d), &s->x));
+    VKS_TRY(vks_bench_input(bench, e->dtype, -1, 1, VKS_BENCH_SHAPE(b, t, d), &s->gate));
+    VKS_TRY(vks_bench_input(bench, e->dtype, -1, 1, VKS_BENCH_SHAPE(b, t, r + 2 * n), &low));
+    s->b = vks_tensor_split_last(vks_tensor_slice(low, 2, r, n), 1, n);
+    s->c = vks_tensor_split_last(vks_tensor_slice(low, 2, r + n, n), 1, n);
+    s->dt = vks_tensor_slice(low, 2, 0, r);
+    if (r)
+        VKS_TRY(vks_bench_input(bench, e->dtype, -0.1f, 0.1f, VKS_BENCH_SHAPE(d, r), &s->dt_weight));
+    else
+        VKS_TRY(vks_bench_input(bench, e->dtype, -3, 0, VKS_BENCH_SHAPE(b, t, d), &s->dt));
+    VKS_TRY(vks_bench_input(bench, F32, -16, -1, VKS_BENCH_SHAPE(d, n), &s->a));
+    VKS_TRY(vks_bench_input(bench, F32, -1, 0, VKS_BENCH_SHAPE(2, d), &s->channels));
+    VKS_TRY(vks_bench_state(bench, VKS_BENCH_SHAPE(b, d, n), &s->state));
+    VKS_TRY(vks_bench_output(bench, e->dtype, VKS_BENCH_SHAPE(b, t, d), &s->y));
+    return vks_bench_scratch(bench, vks_selective_scan_scratch_size(bench->kernels, s), &s->scratch);
+}
+static vkssm_status record_selective_scan(const vks_op_target *target, const vks_bench_op *op) {
+    return vks_op_selective_scan(target, &op->selective_scan);
+}
+// For each state: exponent, exponential, input, decay and sum, product with C and sum; for each channel the projection.
+static uint64_t flop_selective_scan(const vks_bench_entry *e) {
+    return (uint64_t)e->n[0] * e->n[1] * e->n[2] * (7 * (uint64_t)e->n[3] + 2 * (uint64_t)e->n[4]);
+}
+const vks_bench_family vks_bench_selective_scan = {
+    selective_scan, VKS_COUNT(selective_scan), place_selective_scan, record_selective_scan, flop_selective_scan, NULL};
+const vks_bench_family vks_bench_selective_step = {
+    selective_step, VKS_COUNT(selective_step), place_selective_scan, record_selective_scan, flop_selective_scan, NULL};
 
 // ---- SSD: B, T, H, P, G, N -----------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@
 
 #include "core_device.h"
 
-enum { VKS_SCAN_JOB_MAX = 8 };
+enum { VKS_SCAN_JOB_MAX = 12 };
 
 // Rows of an array on the host, dense, and their place on the device.
 typedef struct vks_scan_array {

@@ -25,7 +25,9 @@ static vkssm_status check(const vks_op_target *target, const vks_conv1d *op) {
         VKS_TRY(vks_check_shape(target, "conv1d: slots", &op->slots, VKS_SHAPE(n_sequence)));
         VKS_TRY(vks_check_dtype(target, "conv1d: slots", &op->slots, VKSSM_DTYPE_I32));
     }
-    if (k == 1) return VKSSM_OK; // no state
+    if (op->reverse && op->state.address)
+        return vks_op_fail(target, VKSSM_ERR_ARG, "conv1d: no state expected against time, one found");
+    if (k == 1 || !op->state.address) return VKSSM_OK;
     VKS_TRY(vks_check_shape(target, "conv1d: state", &op->state, VKS_SHAPE(n_slot, k - 1, n_channel)));
     VKS_TRY(vks_check_dtype(target, "conv1d: state", &op->state, VKSSM_DTYPE_F32));
     VKS_TRY(vks_check_dense(target, "conv1d: state", &op->state, 1));
@@ -38,8 +40,9 @@ static bool fits_wide(const vks_conv1d *op) {
     uint64_t x_size = 4 * vkssm_dtype_size(op->x.dtype), y_size = 4 * vkssm_dtype_size(op->y.dtype);
     uint64_t counts = op->y.shape[2] | op->x.stride[1] | op->y.stride[1] | op->state.stride[0];
     uint64_t floats = op->w.address | op->bias.address | op->state.address;
-    return op->w.shape[0] <= WIDE_TAPS && counts % 4 == 0 && floats % 16 == 0 && op->x.address % x_size == 0 &&
-           op->y.address % y_size == 0;
+    bool with_time = !op->reverse && (op->state.address || op->w.shape[0] == 1);
+    return with_time && op->w.shape[0] <= WIDE_TAPS && counts % 4 == 0 && floats % 16 == 0 &&
+           op->x.address % x_size == 0 && op->y.address % y_size == 0;
 }
 
 vkssm_status vks_op_conv1d(const vks_op_target *target, const vks_conv1d *op) {
@@ -65,13 +68,14 @@ vkssm_status vks_op_conv1d(const vks_op_target *target, const vks_conv1d *op) {
         .y_stride = (uint32_t)op->y.stride[1],
         .state_stride = (uint32_t)op->state.stride[0],
     };
-    const uint32_t constants[] = {wg_size, op->x.dtype, op->y.dtype, op->bias.address != 0, op->silu, k, tokens};
+    const uint32_t constants[] = {wg_size,  op->x.dtype, op->y.dtype, op->bias.address != 0,
+                                  op->silu, k,           tokens,      op->reverse};
     vks_access state_read = vks_reads(&op->state), state_write = vks_writes(&op->state);
     vks_access accesses[] = {vks_reads(&op->x), vks_reads(&op->slots), vks_writes(&op->y), state_read};
     vks_kernel_call call = {
         .shader = shader,
         .constants = constants,
-        .n_constant = VKS_COUNT(constants),
+        .n_constant = VKS_COUNT(constants) - wide, // the wide form has no REVERSE
         .push = &push,
         .push_size = sizeof push,
         .n_group = {vks_div_up(n_channel, (wide ? 4 : 2) * wg_size), vks_div_up(n_time, tokens), n_sequence},
@@ -80,17 +84,18 @@ vkssm_status vks_op_conv1d(const vks_op_target *target, const vks_conv1d *op) {
     };
     vks_op_begin(target, "conv1d");
     vkssm_status status = VKSSM_OK;
-    if (n_time == 1) {
+    bool has_state = k > 1 && op->state.address;
+    if (n_time == 1 && has_state) {
         accesses[3] = state_write;
         call.shader = VKS_SHADER_conv1d_step;
-        call.n_constant--; // one token: no TOKENS
+        call.n_constant = 6; // one token: no TOKENS, no REVERSE
         call.n_group[0] = vks_div_up(n_channel, 2 * wg_size);
         call.n_group[1] = n_sequence;
         call.n_group[2] = 1;
         status = vks_kernel_dispatch(target, &call);
     } else {
         status = vks_kernel_dispatch(target, &call);
-        if (status == VKSSM_OK && k > 1)
+        if (status == VKSSM_OK && has_state)
             status = vks_kernel_dispatch(
                 target, &(vks_kernel_call){
                             .shader = VKS_SHADER_conv1d_tail,

@@ -68,10 +68,11 @@ typedef struct vks_conv1d {
     vks_tensor x;     // [B, T, C] F32, F16 or BF16
     vks_tensor w;     // [K, C] F32, oldest tap first
     vks_tensor bias;  // [C] F32 or none
-    vks_tensor state; // [slots, K-1, C] F32, oldest input first
+    vks_tensor state; // [slots, K-1, C] F32, oldest input first; or none: zeros
     vks_tensor slots; // [B] I32 or none: sequence b uses slot b
     vks_tensor y;     // [B, T, C] F32, F16 or BF16; not x
     bool silu;        // act = SiLU, else none
+    bool reverse;     // from the last token to the first; then without a state
 } vks_conv1d;
 vkssm_status vks_op_conv1d(const vks_op_target *target, const vks_conv1d *op);
 
@@ -94,6 +95,39 @@ typedef struct vks_ssd {
 uint64_t vks_ssd_scratch_size(uint32_t n_sequence, uint32_t n_time, uint32_t n_head, uint32_t n_group, uint32_t n_width,
                               uint32_t n_state, uint32_t chunk); // floats
 vkssm_status vks_op_ssd(const vks_op_target *target, const vks_ssd *op);
+
+// Mamba-1's recurrence (Gu and Dao 2023, section 3.2 and algorithm 2): dt = softplus(dt + bias) per channel d,
+// h[t, n] = exp(dt A[d, n]) h[t-1, n] + dt B[t, n] x[t], y[t] = sum over n of C[t, n] h[t, n] + D x[t], times SiLU(gate).
+// Channel d has group d / (D / G) of B and C; with several groups D / G is even. Float32 arithmetic. How time is split
+// changes roundings only. Cost: T D N exponentials, which bound it on GPUs; twice that where time is split.
+typedef struct vks_selective_scan_tuning { // all 0: chosen for shape and device
+    uint32_t n_lane;    // lanes of a channel, which share its states: a power of two up to 16
+    uint32_t tile;      // tokens that pass through shared memory at a time: a power of two from 4
+    uint32_t n_segment; // stretches of time: 1 or more
+    uint32_t wg_size;   // invocations of a workgroup: a power of two
+    uint32_t n_poly;    // exponentials by polynomials, of a lane's for 4 tokens, plus 1
+    uint32_t unroll;    // groups of 4 tokens whose code is written out: a power of two
+} vks_selective_scan_tuning;
+typedef struct vks_selective_scan {
+    vks_tensor x;        // [B, T, D] F32, F16 or BF16; all that follow are of its type unless another one is named
+    vks_tensor dt;       // [B, T, D] before bias and softplus
+    vks_tensor dt_weight; // [D, R] F32, F16 or BF16, or none. Then T is 1, dt is [B, 1, R], and dt_weight dt takes its place
+    vks_tensor b, c;     // [B, T, G, N], N at most 256, the same token stride. 16-bit with G > 1: N even
+    vks_tensor gate;     // [B, T, D] or none
+    vks_tensor a;        // [D, N] F32, negative
+    vks_tensor channels; // [2, D] F32: bias of dt, D
+    vks_tensor state;    // [slots, D, N] F32: initial state in, final state out; or none: zeros in, nothing out
+    vks_tensor slots;    // [B] I32 or none: sequence b uses slot b
+    vks_tensor offsets;  // [n+1] I32 or none. Then B is 1, and sequence s < n is the rows offsets[s] ... offsets[s+1]-1:
+                         // from 0 to T, never backwards; equal offsets: an empty sequence. slots is [n]
+    vks_tensor y;        // [B, T, D] F32, F16 or BF16
+    vks_tensor scratch;  // [n] F32, n at least vks_selective_scan_scratch_size
+    bool reverse;        // from the last token to the first
+    bool accumulate;     // add to what y holds
+    vks_selective_scan_tuning tuning;
+} vks_selective_scan;
+uint64_t vks_selective_scan_scratch_size(const vks_kernels *kernels, const vks_selective_scan *op); // floats; 0: unused
+vkssm_status vks_op_selective_scan(const vks_op_target *target, const vks_selective_scan *op);
 
 // The next token of each sequence from its logits, by the slot's control words (shaders/params/sample.h), which also take
 // the token; it is appended to the slot's ring. Optional: its log probability under the logits as they came; keeping those

@@ -39,6 +39,18 @@ vks_tensor vks_tensor_split_last(vks_tensor tensor, uint32_t n_outer, uint32_t n
     return tensor;
 }
 
+vks_tensor vks_tensor_sequences(vks_tensor rows, uint32_t n_sequence, uint32_t n_time) {
+    assert(rows.n_dim == 2 && (uint64_t)n_sequence * n_time == rows.shape[0]);
+    uint64_t stride = rows.stride[0];
+    return (vks_tensor){
+        .address = rows.address,
+        .dtype = rows.dtype,
+        .n_dim = 3,
+        .shape = {n_sequence, n_time, rows.shape[1]},
+        .stride = {n_time * stride, stride, rows.stride[1]},
+    };
+}
+
 uint64_t vks_tensor_span(const vks_tensor *tensor) {
     if (!tensor->address) return 0;
     uint64_t last = 0;

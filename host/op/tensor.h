@@ -23,6 +23,9 @@ vks_tensor vks_tensor_slice(vks_tensor tensor, uint32_t dim, uint32_t begin, uin
 // The last dimension seen as shape[0] x shape[1] ([T, H P] as [T, H, P]); it must be dense and of that size.
 vks_tensor vks_tensor_split_last(vks_tensor tensor, uint32_t n_outer, uint32_t n_inner);
 
+// Rows [B T, C] as [B, T, C].
+vks_tensor vks_tensor_sequences(vks_tensor rows, uint32_t n_sequence, uint32_t n_time);
+
 // Bytes from the first element to the end of the last one; 0 if a dimension is 0 or there is no tensor.
 uint64_t vks_tensor_span(const vks_tensor *tensor);
 

@@ -17,7 +17,7 @@ static vkssm_status parse(const vks_config *config, vks_stack *s, vks_model_shap
     VKS_TRY(vks_config_require(config, "norm"));
     VKS_TRY(vks_config_require(config, "prenorm"));
     VKS_TRY(vks_config_u32(config, "d_hidden", 1, 1 << 16, &s->ssm.n_state));
-    VKS_TRY(vks_stack_choice(config, "norm", norms, VKS_COUNT(norms), &norm));
+    VKS_TRY(vks_config_choice(config, "norm", norms, VKS_COUNT(norms), &norm));
     VKS_TRY(vks_config_bool(config, "prenorm", &s->prenorm));
     s->batch_norm = norm == 1;
     s->norm_eps = s->batch_norm ? 1e-5f : 1e-6f; // flax's

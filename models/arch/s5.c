@@ -35,8 +35,8 @@ static vkssm_status parse(const vks_config *config, vks_stack *s, vks_model_shap
     s->ssm.kind = VKS_DIAGONAL_S5;
     s->ssm.conj_sym = s->prenorm = s->batch_norm = true;
     s->norm_name = "norm";
-    VKS_TRY(vks_stack_choice(config, "activation", gates, VKS_COUNT(gates), &gate));
-    VKS_TRY(vks_stack_choice(config, "discretization", methods, VKS_COUNT(methods), &method));
+    VKS_TRY(vks_config_choice(config, "activation", gates, VKS_COUNT(gates), &gate));
+    VKS_TRY(vks_config_choice(config, "discretization", methods, VKS_COUNT(methods), &method));
     VKS_TRY(vks_config_bool(config, "conj_sym", &s->ssm.conj_sym));
     VKS_TRY(vks_config_bool(config, "clip_eigs", &s->ssm.clip_eigs));
     VKS_TRY(vks_config_bool(config, "bidirectional", &s->ssm.bidirectional));

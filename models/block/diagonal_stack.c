@@ -13,26 +13,6 @@ enum { MAX_SIZE = 1 << 16, MAX_LAYER = 4096 };
 
 // ---- configuration --------------------------------------------------------------------------------------------------
 
-vkssm_status vks_stack_choice(const vks_config *config, const char *key, const char *const *names, uint32_t n_name,
-                              uint32_t *out) {
-    const char *found = NULL;
-    VKS_TRY(vks_config_string(config, key, &found));
-    if (!found) return VKSSM_OK;
-    char expected[128] = "";
-    size_t at = 0;
-    for (uint32_t i = 0; i < n_name; i++) {
-        if (strcmp(found, names[i]) == 0) {
-            *out = i;
-            return VKSSM_OK;
-        }
-        if (at < sizeof expected)
-            at += (size_t)snprintf(expected + at, sizeof expected - at, "%s%s", i ? ", " : "", names[i]);
-    }
-    return vks_fail(vks_config_log(config), VKSSM_ERR_UNSUPPORTED,
-                    "%s: key \"%s\": one of %s expected, \"%.64s\" found", vks_config_path(config), key, expected,
-                    found);
-}
-
 // "pixel" or "pixel/255": what a U8 value stands for.
 static vkssm_status parse_input_scale(const vks_config *config, float *divisor) {
     const char *text = NULL;
@@ -67,8 +47,8 @@ vkssm_status vks_stack_parse(const vks_config *config, vks_stack *s) {
     VKS_TRY(required_size(config, "d_model", MAX_SIZE, &s->ssm.n_channel));
     VKS_TRY(required_size(config, "n_layers", MAX_LAYER, &s->n_layer));
     VKS_TRY(required_size(config, "n_classes", MAX_SIZE, &s->n_class));
-    VKS_TRY(vks_stack_choice(config, "pooling", pools, VKS_COUNT(pools), &pool));
-    VKS_TRY(vks_stack_choice(config, "head", heads, VKS_COUNT(heads), &head));
+    VKS_TRY(vks_config_choice(config, "pooling", pools, VKS_COUNT(pools), &pool));
+    VKS_TRY(vks_config_choice(config, "head", heads, VKS_COUNT(heads), &head));
     s->pool = (vks_stack_pool)pool;
     s->log_softmax = head == 0;
     return parse_input_scale(config, &s->u8_divisor);

@@ -46,10 +46,6 @@ typedef struct vks_stack {
 vkssm_status vks_stack_parse(const struct vks_config *config, vks_stack *stack);
 // After the architecture has read its own keys: the limits, and *shape. kind: a letter that tells model types apart.
 vkssm_status vks_stack_complete(const struct vks_config *config, vks_stack *stack, char kind, vks_model_shape *shape);
-// The value of a key among `names`: *out gets its position, or stays if the key is absent. ERR_UNSUPPORTED if it is
-// another.
-vkssm_status vks_stack_choice(const struct vks_config *config, const char *key, const char *const *names,
-                              uint32_t n_name, uint32_t *out);
 
 vkssm_status vks_stack_bind(void *self, const struct vks_weights *weights, vks_binder *binder, vks_model_shape *shape);
 vkssm_status vks_stack_state(const void *self, vks_state_layout *layout);

@@ -169,6 +169,15 @@ vkssm_status vks_config_u32(const vks_config *config, const char *key, uint32_t 
     return VKSSM_OK;
 }
 
+vkssm_status vks_config_u32_or_auto(const vks_config *config, const char *key, uint32_t min, uint32_t max,
+                                    uint32_t *out) {
+    json_t *value;
+    VKS_TRY(find(config, key, &value));
+    const char *text = json_string_value(value); // NULL unless it is a string
+    if (text && strcmp(text, "auto") == 0) return VKSSM_OK;
+    return vks_config_u32(config, key, min, max, out);
+}
+
 vkssm_status vks_config_i32(const vks_config *config, const char *key, int32_t min, int32_t max, int32_t *out) {
     bool present;
     int64_t value = 0;
@@ -244,6 +253,25 @@ vkssm_status vks_config_string(const vks_config *config, const char *key, const 
     if (!json_is_string(value)) return wrong_type(config, key, value, "a string");
     *out = json_string_value(value);
     return VKSSM_OK;
+}
+
+vkssm_status vks_config_choice(const vks_config *config, const char *key, const char *const *names, uint32_t n_name,
+                               uint32_t *out) {
+    const char *found = NULL;
+    VKS_TRY(vks_config_string(config, key, &found));
+    if (!found) return VKSSM_OK;
+    char expected[128] = "";
+    size_t at = 0;
+    for (uint32_t i = 0; i < n_name; i++) {
+        if (strcmp(found, names[i]) == 0) {
+            *out = i;
+            return VKSSM_OK;
+        }
+        if (at < sizeof expected)
+            at += (size_t)snprintf(expected + at, sizeof expected - at, "%s%s", i ? ", " : "", names[i]);
+    }
+    return vks_fail(&config->log, VKSSM_ERR_UNSUPPORTED, "%s: key \"%s\": one of %s expected, \"%.64s\" found",
+                    config->path, key, expected, found);
 }
 
 vkssm_status vks_config_array_size(const vks_config *config, const char *key, uint32_t *out) {

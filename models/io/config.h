@@ -22,11 +22,16 @@ bool vks_config_has(const vks_config *config, const char *key);
 // Each reads `key` into *out, or leaves *out as it is when the key is absent (so *out is set to the default before).
 // Errors: ERR_FORMAT for another type, or a value outside [min, max] (integers may be written 4.0, not 4.5).
 vkssm_status vks_config_u32(const vks_config *config, const char *key, uint32_t min, uint32_t max, uint32_t *out);
+// The same; "auto" counts as absent.
+vkssm_status vks_config_u32_or_auto(const vks_config *config, const char *key, uint32_t min, uint32_t max, uint32_t *out);
 vkssm_status vks_config_i32(const vks_config *config, const char *key, int32_t min, int32_t max, int32_t *out);
 vkssm_status vks_config_f32(const vks_config *config, const char *key, float min, float max, float *out); // no NaN
 vkssm_status vks_config_bool(const vks_config *config, const char *key, bool *out);
 // *out: lives as long as the config.
 vkssm_status vks_config_string(const vks_config *config, const char *key, const char **out);
+// A string among `names`: *out gets its position. ERR_UNSUPPORTED if it is another one.
+vkssm_status vks_config_choice(const vks_config *config, const char *key, const char *const *names, uint32_t n_name,
+                               uint32_t *out);
 // An array of exactly n numbers; the same range for each.
 vkssm_status vks_config_f32_array(const vks_config *config, const char *key, float min, float max, uint32_t n, float *out);
 // Length of an array; 0 when absent. ERR_FORMAT when it is no array.

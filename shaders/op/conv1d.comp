@@ -1,8 +1,9 @@
 // conv1d: y[t, c] = act(bias[c] + sum over j of w[j, c] x[t - (K-1) + j, c]), causal and depthwise; x at negative t is
-//         row K-1 + t of the state (oldest first), which is read only: conv1d_tail advances it afterwards
+//         row K-1 + t of the state (oldest first), which is read only: conv1d_tail advances it afterwards. REVERSE: time
+//         runs from the last row to the first. Without a state zeros stand before the first token
 // Push      shaders/params/conv1d.h; shapes and types stand there
 // Mapping   x: one invocation per 2 channels; y: TOKENS tokens, whose inputs slide through registers; z: one sequence
-// Constants 0 WG_SIZE  1 X_TYPE  2 Y_TYPE  3 BIAS  4 SILU  5 K  6 TOKENS
+// Constants 0 WG_SIZE  1 X_TYPE  2 Y_TYPE  3 BIAS  4 SILU  5 K  6 TOKENS  7 REVERSE
 // Needs     nothing optional
 // Numerics  f32, summed from the oldest tap to the newest
 // Twin      tests/ref/ref_conv1d.c
@@ -19,15 +20,22 @@ layout(constant_id = 3) const bool BIAS = false;
 layout(constant_id = 4) const bool SILU = true;
 layout(constant_id = 5) const uint K = 4;
 layout(constant_id = 6) const uint TOKENS = 1;
+layout(constant_id = 7) const bool REVERSE = false;
+
+// Row of token t of a sequence, in order of time.
+uint row_of(uint sequence, uint t) {
+    return sequence * params.n_time + (REVERSE ? params.n_time - 1 - t : t);
+}
 
 // Inputs of channels c and c+1, counted from the state's first row.
 vec2 input_row(uint sequence, uint state_at, uint row, uint c, uint c_second) {
     if (row < K - 1) {
+        if (is_null(params.state)) return vec2(0);
         Floats state = Floats(params.state);
         uint at = state_at + row * params.n_channel;
         return vec2(state.at[at + c], state.at[at + c_second]);
     }
-    uint at = (sequence * params.n_time + row - (K - 1)) * params.x_stride;
+    uint at = row_of(sequence, row - (K - 1)) * params.x_stride;
     return vec2(load1(params.x, X_TYPE, at + c), load1(params.x, X_TYPE, at + c_second));
 }
 
@@ -51,6 +59,6 @@ void main() {
         vec2 sum = bias;
         [[unroll]] for (uint j = 0; j < K; j++) sum = fma(w[j], window[j], sum);
         if (SILU) sum = vec2(silu(sum.x), silu(sum.y));
-        store2(params.y, Y_TYPE, (sequence * params.n_time + t) * params.y_stride + c, sum, both);
+        store2(params.y, Y_TYPE, row_of(sequence, t) * params.y_stride + c, sum, both);
     }
 }

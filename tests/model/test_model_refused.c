@@ -246,9 +246,11 @@ CHECK_CASE(keys_of_original) {
         {"{\"d_model\": 33, \"n_layer\": 2, \"vocab_size\": 40, " CFG "}}", F, PRODUCT},
         {"{\"d_model\": 2, \"n_layer\": 2, \"vocab_size\": 40, " CFG "}}", F, PRODUCT}, // no head at all
         {"{\"d_model\": 32, \"n_layer\": 2, \"vocab_size\": 41, " CFG "}}", F, "backbone.embedding.weight"},
-        {"{" SIZES "\"ssm_cfg\": {\"layer\": \"Mamba1\"}}", U, "\"model_type\""},
+        {"{" SIZES "\"ssm_cfg\": {\"layer\": \"Mamba1\"}}", F,
+         "in_proj.weight: shape [128, 32] expected"}, // it is Mamba-2
+        {"{" SIZES "\"ssm_cfg\": {\"layer\": \"Mamba3\"}}", U, "\"model_type\""},
         {"{" SIZES "\"ssm_cfg\": {\"layer\": 2}}", U, "\"model_type\""},
-        {"{" SIZES "\"ssm_cfg\": {}}", U, "\"model_type\""},
+        {"{" SIZES "\"ssm_cfg\": {}}", F, "in_proj.weight: shape [128, 32] expected"}, // Mamba-1 goes without saying
         {"{" SIZES "\"ssm_cfg\": \"Mamba2\"}", U, "\"model_type\""},
         {"{" SIZES "\"pad\": 1}", U, "\"model_type\""},
     };

@@ -4,7 +4,7 @@
 typedef struct conv1d_case {
     uint32_t n_sequence, n_time, n_channel, n_tap;
     vkssm_dtype x, y;
-    bool bias, silu, slots;
+    bool bias, silu, slots, reverse; // reverse: against time, without a state
 } conv1d_case;
 
 #define F32 VKSSM_DTYPE_F32
@@ -14,19 +14,20 @@ typedef struct conv1d_case {
 // An invocation takes 2 channels, a workgroup 128; one token is a kernel of its own; fewer tokens than K - 1 leave a
 // part of the old state. The last ones are layers of Mamba-2 models.
 static const conv1d_case cases[] = {
-    {1, 1, 1, 1, F32, F32, false, false, false},  {2, 5, 3, 1, F32, F32, true, true, true},
-    {1, 2, 127, 2, F32, F32, false, true, false}, {3, 1, 128, 2, F32, F32, true, false, true},
-    {2, 64, 129, 2, F16, F16, true, true, false}, {1, 1, 7, 3, F32, F32, true, true, false},
-    {2, 2, 64, 3, BF16, BF16, true, true, true},  {1, 3, 130, 3, F32, F32, false, true, true},
-    {2, 4, 65, 3, F32, F16, true, true, false},   {4, 1, 160, 4, F16, F16, true, true, true},
-    {2, 1, 33, 4, BF16, F32, true, true, false},  {1, 2, 33, 4, F32, F32, true, true, false},
-    {3, 3, 160, 4, F16, F16, true, true, true},   {1, 4, 257, 4, F32, F32, true, true, false},
-    {2, 5, 160, 4, F32, BF16, true, true, true},  {2, 64, 129, 4, F32, F32, true, true, true},
-    {1, 1, 5, 7, F32, F32, true, true, true},     {2, 2, 20, 7, F16, F32, true, true, false},
-    {2, 4, 9, 7, F32, F32, false, false, true},   {1, 5, 130, 7, F32, F32, true, true, false},
-    {2, 64, 40, 7, BF16, BF16, true, true, true}, {1, 64, 768, 4, F32, F32, true, true, false},
-    {2, 1, 5376, 4, F16, F16, true, true, true},  {2, 7, 66, 4, F32, F32, true, true, false},
-    {2, 67, 34, 4, F16, F32, true, true, true},
+    {1, 1, 1, 1, F32, F32, false, false, false, false},  {2, 5, 3, 1, F32, F32, true, true, true, false},
+    {1, 2, 127, 2, F32, F32, false, true, false, false}, {3, 1, 128, 2, F32, F32, true, false, true, false},
+    {2, 64, 129, 2, F16, F16, true, true, false, false}, {1, 1, 7, 3, F32, F32, true, true, false, false},
+    {2, 2, 64, 3, BF16, BF16, true, true, true, false},  {1, 3, 130, 3, F32, F32, false, true, true, false},
+    {2, 4, 65, 3, F32, F16, true, true, false, false},   {4, 1, 160, 4, F16, F16, true, true, true, false},
+    {2, 1, 33, 4, BF16, F32, true, true, false, false},  {1, 2, 33, 4, F32, F32, true, true, false, false},
+    {3, 3, 160, 4, F16, F16, true, true, true, false},   {1, 4, 257, 4, F32, F32, true, true, false, false},
+    {2, 5, 160, 4, F32, BF16, true, true, true, false},  {2, 64, 129, 4, F32, F32, true, true, true, false},
+    {1, 1, 5, 7, F32, F32, true, true, true, false},     {2, 2, 20, 7, F16, F32, true, true, false, false},
+    {2, 4, 9, 7, F32, F32, false, false, true, false},   {1, 5, 130, 7, F32, F32, true, true, false, false},
+    {2, 64, 40, 7, BF16, BF16, true, true, true, false}, {1, 64, 768, 4, F32, F32, true, true, false, false},
+    {2, 1, 5376, 4, F16, F16, true, true, true, false},  {2, 7, 66, 4, F32, F32, true, true, false, false},
+    {2, 67, 34, 4, F16, F32, true, true, true, false},   {2, 37, 34, 4, F16, F32, true, true, false, true},
+    {1, 2, 9, 4, F32, F32, true, true, false, true},     {3, 1, 66, 3, F32, F16, false, true, false, true},
 };
 
 // A sum of K products and a bias takes K + 1 roundings, of which about half cancel; SiLU's exponential is off by 3 + 2
@@ -58,16 +59,30 @@ static vks_conv1d place(gpu *g, const job *j, vks_tensor x, float *w, float *bia
         .y = gpu_reshape(gpu_rows(g, GPU_OUT, c->y, c->n_sequence * c->n_time, c->n_channel, y_stride, NULL), 2,
                          GPU_SHAPE(c->n_sequence, c->n_time, c->n_channel)),
         .silu = c->silu,
+        .reverse = c->reverse,
     };
-    if (n_past)
+    if (n_past && !c->reverse)
         op.state = gpu_reshape(
             gpu_rows(g, GPU_IN_OUT, F32, n_slot, n_past * c->n_channel, n_past * c->n_channel + 3 * pad, state), 1,
             GPU_SHAPE(n_slot, n_past, c->n_channel));
     return op;
 }
 
+// Rows [B, T, C] of each sequence in reverse order.
+static void reverse_rows(const conv1d_case *c, void *rows, size_t row_size) {
+    uint8_t *at = rows, *spare = gpu_alloc(row_size, 1);
+    for (uint32_t s = 0; s < c->n_sequence; s++, at += c->n_time * row_size)
+        for (uint32_t t = 0; t < c->n_time / 2; t++) {
+            uint8_t *a = at + t * row_size, *b = at + (c->n_time - 1 - t) * row_size;
+            memcpy(spare, a, row_size);
+            memcpy(a, b, row_size);
+            memcpy(b, spare, row_size);
+        }
+    vks_free(spare);
+}
+
 // What the twin makes of it, with the state that each slot must end with.
-static void compute(job *j, const float *x, const float *w, const float *bias, const float *state) {
+static void compute(job *j, float *x, const float *w, const float *bias, const float *state) {
     const conv1d_case *c = j->c;
     size_t n_state = (size_t)(c->n_tap - 1) * c->n_channel, n_y = (size_t)c->n_sequence * c->n_time * c->n_channel;
     float *gathered = gpu_alloc(c->n_sequence * n_state + 1, sizeof *gathered);
@@ -76,7 +91,8 @@ static void compute(job *j, const float *x, const float *w, const float *bias, c
     j->scale = gpu_alloc(n_y, sizeof *j->scale);
     memcpy(j->wanted_state, state, (c->n_sequence + 2) * n_state * sizeof *state);
     for (uint32_t s = 0; s < c->n_sequence; s++)
-        memcpy(gathered + s * n_state, state + (size_t)j->slots[s] * n_state, n_state * sizeof *state);
+        if (!c->reverse) memcpy(gathered + s * n_state, state + (size_t)j->slots[s] * n_state, n_state * sizeof *state);
+    if (c->reverse) reverse_rows(c, x, c->n_channel * sizeof *x);
     ref_conv1d(&(ref_conv1d_args){.n_sequence = c->n_sequence,
                                   .n_time = c->n_time,
                                   .n_channel = c->n_channel,
@@ -88,6 +104,10 @@ static void compute(job *j, const float *x, const float *w, const float *bias, c
                                   .state = gathered,
                                   .y = j->wanted,
                                   .scale = j->scale});
+    if (c->reverse) {
+        reverse_rows(c, j->wanted, c->n_channel * sizeof *j->wanted);
+        reverse_rows(c, j->scale, c->n_channel * sizeof *j->scale);
+    }
     for (uint32_t s = 0; s < c->n_sequence; s++)
         memcpy(j->wanted_state + (size_t)j->slots[s] * n_state, gathered + s * n_state, n_state * sizeof *state);
     vks_free(gathered);
@@ -115,7 +135,7 @@ static void record(gpu *g, const conv1d_case *c, uint64_t seed, job *j) {
     j->y = whole.y;
     j->state = whole.state;
     compute(j, x, w, bias, state);
-    if (c->n_sequence == 1) { // steps of several sequences would need their tokens side by side
+    if (c->n_sequence == 1 && !c->reverse) { // steps of several sequences would need their tokens side by side
         vks_conv1d steps = place(g, j, placed, w, bias, state, pad);
         j->stepped_y = steps.y;
         j->stepped_state = steps.state;
@@ -218,8 +238,8 @@ CHECK_CASE(refuses) {
     bad.bias.shape[0] = 1;
     CHECK_REFUSED(vks_op_conv1d(&target, &bad), "conv1d: bias: shape [6] expected, [1] found");
     bad = good;
-    bad.state.address = 0;
-    CHECK_REFUSED(vks_op_conv1d(&target, &bad), "conv1d: state: shape [2, 3, 6] expected, there is no tensor");
+    bad.reverse = true;
+    CHECK_REFUSED(vks_op_conv1d(&target, &bad), "conv1d: no state expected against time, one found");
     bad = good;
     bad.state.shape[1] = 4;
     CHECK_REFUSED(vks_op_conv1d(&target, &bad), "conv1d: state: shape [2, 3, 6] expected, [2, 4, 6] found");

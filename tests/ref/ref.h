@@ -142,6 +142,25 @@ typedef struct ref_scan_args {
 } ref_scan_args;
 void ref_scan(const ref_scan_args *args);
 
+// Several sequences, one after the other: sequence s is the rows first[s] ... first[s+1]-1.
+typedef struct ref_selective_scan_args {
+    size_t n_sequence, n_channel, n_group, n_state, rank;
+    const size_t *first;
+    const float *x;           // [rows, n_channel]
+    const float *dt;          // likewise; or [rows, rank] with dt_weight
+    const float *dt_weight;   // [n_channel, rank] or NULL
+    const float *b, *c;       // [rows, n_group, n_state]
+    const float *gate;        // [rows, n_channel] or NULL
+    const float *a;           // [n_channel, n_state]
+    const float *dt_bias, *d; // [n_channel]
+    const float *add;         // [rows, n_channel] or NULL: what y is added to
+    bool reverse;
+    double *state;                         // [n_sequence, n_channel, n_state], read and written
+    double *state_magnitude, *state_scale; // likewise; scale is what roundings may add up to, in units of 2^-24
+    double *y, *scale;                     // [rows, n_channel], likewise
+} ref_selective_scan_args;
+void ref_selective_scan(const ref_selective_scan_args *args);
+
 double ref_silu(double x);
 
 // How far results are from their twins. A result may be off by

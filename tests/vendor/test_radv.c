@@ -1,6 +1,6 @@
 // Every kernel compiled for an AMD GPU by RADV's null device, which compiles for real and runs nothing. The environment
-// variable RADV_FORCE_FAMILY names the family. Each operator is asked, without a recorder, for shapes of a large
-// Mamba-2 with every variant that the device could choose; what the compiler tells of registers and spills is checked.
+// variable RADV_FORCE_FAMILY names the family. Each operator is asked, without a recorder, for shapes of large Mamba
+// models with every variant that the device could choose; what the compiler tells of registers and spills is checked.
 #include "harness/check.h"
 #include "host/base/alloc.h"
 #include "host/op/ops.h"
@@ -44,6 +44,24 @@ static void compile_ssd(vkssm_dtype type, uint32_t n_time) {
     uint64_t n_float = vks_ssd_scratch_size(1, n_time, h, 1, p, n, 0);
     if (n_float) ssd.scratch = DENSE(F32, (uint32_t)n_float);
     CHECK_EQ(vks_op_ssd(&target, &ssd), VKSSM_OK);
+}
+
+// A large Mamba-1's layer, or with fewer channels, so that time is split; one token: with dt's projection.
+static void compile_selective(vkssm_dtype type, uint32_t n_time, uint32_t d) {
+    const uint32_t n = 16, rank = 160;
+    vks_selective_scan scan = {.x = DENSE(type, 1, n_time, d),
+                               .dt = DENSE(type, 1, n_time, n_time == 1 ? rank : d),
+                               .b = DENSE(type, 1, n_time, 1, n),
+                               .c = DENSE(type, 1, n_time, 1, n),
+                               .gate = DENSE(type, 1, n_time, d),
+                               .a = DENSE(F32, d, n),
+                               .channels = DENSE(F32, 2, d),
+                               .state = DENSE(F32, 1, d, n),
+                               .y = DENSE(type, 1, n_time, d)};
+    if (n_time == 1) scan.dt_weight = DENSE(F16, d, rank);
+    uint64_t n_float = vks_selective_scan_scratch_size(target.kernels, &scan);
+    if (n_float) scan.scratch = DENSE(F32, (uint32_t)n_float);
+    CHECK_EQ(vks_op_selective_scan(&target, &scan), VKSSM_OK);
 }
 
 static void compile_rest(vkssm_dtype type) {
@@ -160,6 +178,9 @@ static void compile_all(const char *variant) {
         compile_products(type);
         compile_ssd(type, 1);
         compile_ssd(type, 512);
+        compile_selective(type, 1, 5120);
+        compile_selective(type, 2048, 5120);
+        compile_selective(type, 2048, 1536);
         compile_rest(type);
         compile_s5(type);
         if (!variant || strncmp(variant, "scan", 4) == 0) compile_scan(type);

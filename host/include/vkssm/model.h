@@ -21,7 +21,7 @@ typedef struct vkssm_model_params {
 } vkssm_model_params;
 
 typedef struct vkssm_model_info {
-    const char *model_type; // "mamba2"
+    const char *model_type; // "mamba", "mamba2", ...: as in config.json
     uint32_t n_layer;       // L
     uint32_t n_channel;     // D, width of the residual stream
     uint32_t n_vocab;       // V, rows of the output head; 0 of a model that maps tensors to tensors
