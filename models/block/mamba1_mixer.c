@@ -129,7 +129,7 @@ static bool is_float(vkssm_dtype dtype) {
 
 // Each of the three parts of x_proj's outputs divided by its root mean square, in place.
 static vkssm_status norm_parts(const vks_mamba1_config *c, const vks_mamba1_mixer *mixer, const vks_op_target *target,
-                               vks_tensor low) {
+                               vks_tensor low, uint32_t most_rows) {
     const uint32_t firsts[] = {0, padded(c->n_rank), padded(c->n_rank) + padded(c->n_state)};
     const uint32_t sizes[] = {c->n_rank, c->n_state, c->n_state};
     for (int i = 0; i < 3; i++) {
@@ -137,7 +137,8 @@ static vkssm_status norm_parts(const vks_mamba1_config *c, const vks_mamba1_mixe
         VKS_TRY(vks_op_rms_norm(target, &(vks_rms_norm){.x = part,
                                                         .weight = vks_tensor_slice(mixer->ones, 0, 0, sizes[i]),
                                                         .y = part,
-                                                        .eps = c->parts_eps}));
+                                                        .eps = c->parts_eps,
+                                                        .most_rows = most_rows}));
     }
     return VKSSM_OK;
 }
@@ -164,8 +165,8 @@ static vkssm_status record_core(const vks_mamba1_config *c, const vks_mamba1_mix
     };
     if (carried) conv.state = vks_state_get(&call->state, call->first_state);
     VKS_TRY(vks_op_conv1d(target, &conv));
-    VKS_TRY(vks_op_matmul(target, &(vks_matmul){.x = x, .w = core->x_proj, .y = low}));
-    if (c->norm_parts) VKS_TRY(norm_parts(c, mixer, target, low));
+    VKS_TRY(vks_op_matmul(target, &(vks_matmul){.x = x, .w = core->x_proj, .y = low, .most_rows = call->most_rows}));
+    if (c->norm_parts) VKS_TRY(norm_parts(c, mixer, target, low, call->most_rows));
 
     vks_tensor b = vks_tensor_slice(low, 1, padded(c->n_rank), c->n_state);
     vks_tensor cc = vks_tensor_slice(low, 1, padded(c->n_rank) + padded(c->n_state), c->n_state);
@@ -188,7 +189,8 @@ static vkssm_status record_core(const vks_mamba1_config *c, const vks_mamba1_mix
     } else {
         vks_tensor wide;
         VKS_TRY(vks_plan_rows(plan, plan->activation_dtype, n_row, c->n_inner, &wide));
-        VKS_TRY(vks_op_matmul(target, &(vks_matmul){.x = dt, .w = core->dt_proj, .y = wide}));
+        VKS_TRY(
+            vks_op_matmul(target, &(vks_matmul){.x = dt, .w = core->dt_proj, .y = wide, .most_rows = call->most_rows}));
         dt = wide;
     }
     scan.dt = vks_tensor_sequences(dt, n_sequence, n_time);
@@ -206,17 +208,24 @@ vkssm_status vks_mamba1_record(const vks_mamba1_config *c, const vks_mamba1_mixe
     vks_tensor projected, y;
     VKS_TRY(vks_plan_rows(plan, plan->activation_dtype, n_row, 2 * c->n_inner, &projected));
     VKS_TRY(vks_plan_rows(plan, plan->activation_dtype, n_row, c->n_inner, &y));
-    VKS_TRY(vks_op_matmul(target,
-                          &(vks_matmul){.x = call->x, .w = mixer->in_proj, .bias = mixer->in_bias, .y = projected}));
+    VKS_TRY(vks_op_matmul(target, &(vks_matmul){.x = call->x,
+                                                .w = mixer->in_proj,
+                                                .bias = mixer->in_bias,
+                                                .y = projected,
+                                                .norm = call->norm,
+                                                .norm_eps = call->norm_eps,
+                                                .most_rows = call->most_rows}));
     VKS_TRY(record_core(c, mixer, &mixer->forward, plan, call, projected, false, y));
     if (both_directions(c)) {
         const vks_mamba1_core *core = c->direction == VKS_MAMBA1_SHARED ? &mixer->forward : &mixer->backward;
         VKS_TRY(record_core(c, mixer, core, plan, call, projected, true, y));
     }
-    VKS_TRY(vks_op_matmul(
-        target,
-        &(vks_matmul){
-            .x = y, .w = mixer->out_proj, .bias = mixer->out_bias, .y = call->out, .accumulate = !call->replace}));
+    VKS_TRY(vks_op_matmul(target, &(vks_matmul){.x = y,
+                                                .w = mixer->out_proj,
+                                                .bias = mixer->out_bias,
+                                                .y = call->out,
+                                                .accumulate = !call->replace,
+                                                .most_rows = call->most_rows}));
     vks_plan_release(plan, mark);
     return VKSSM_OK;
 }

@@ -123,16 +123,25 @@ vkssm_status vks_mamba1_model_state(const void *self, vks_state_layout *layout) 
 // ---- recording ------------------------------------------------------------------------------------------------------
 
 static vkssm_status record_norm(const vks_mamba1_model *m, vks_plan *plan, vks_tensor residual, vks_tensor weight,
-                                vks_tensor *out) {
+                                uint32_t most_rows, vks_tensor *out) {
     VKS_TRY(vks_plan_rows(plan, plan->activation_dtype, residual.shape[0], m->mixer.n_channel, out));
-    return vks_op_rms_norm(&plan->target,
-                           &(vks_rms_norm){.x = residual, .weight = weight, .y = *out, .eps = m->norm_eps});
+    return vks_op_rms_norm(
+        &plan->target,
+        &(vks_rms_norm){.x = residual, .weight = weight, .y = *out, .eps = m->norm_eps, .most_rows = most_rows});
 }
 
+// In a step each block's norm is a part of its first product, where the device's kernels allow it.
 static vkssm_status record_layers(const vks_mamba1_model *m, vks_plan *plan, vks_mamba1_call *call) {
+    bool fused = call->n_time == 1 && vks_matmul_fuses(plan->target.kernels, call->most_rows);
+    call->norm_eps = m->norm_eps;
     for (uint32_t i = 0; i < m->n_layer; i++) {
         uint64_t mark = vks_plan_mark(plan);
-        VKS_TRY(record_norm(m, plan, call->out, m->layers[i].norm, &call->x));
+        if (fused) {
+            call->x = call->out;
+            call->norm = m->layers[i].norm;
+        } else {
+            VKS_TRY(record_norm(m, plan, call->out, m->layers[i].norm, call->most_rows, &call->x));
+        }
         call->first_state = i * vks_mamba1_n_state(&m->mixer);
         VKS_TRY(vks_mamba1_record(&m->mixer, &m->layers[i].mixer, plan, call));
         vks_plan_release(plan, mark);
@@ -142,11 +151,18 @@ static vkssm_status record_layers(const vks_mamba1_model *m, vks_plan *plan, vks
 
 // Logits of rows first ... of the residual stream.
 static vkssm_status record_head(const vks_mamba1_model *m, vks_plan *plan, vks_tensor residual, uint32_t first,
-                                vks_tensor logits) {
-    vks_tensor normed, rows = vks_tensor_slice(residual, 0, first, logits.shape[0]);
-    VKS_TRY(record_norm(m, plan, rows, m->final_norm, &normed));
-    return vks_op_matmul(&plan->target,
-                         &(vks_matmul){.x = normed, .w = m->tied_head ? m->embedding : m->head, .y = logits});
+                                uint32_t most_rows, vks_tensor logits) {
+    vks_tensor rows = vks_tensor_slice(residual, 0, first, logits.shape[0]);
+    vks_matmul op = {.x = rows,
+                     .w = m->tied_head ? m->embedding : m->head,
+                     .y = logits,
+                     .norm_eps = m->norm_eps,
+                     .most_rows = most_rows};
+    if (vks_matmul_fuses(plan->target.kernels, most_rows ? most_rows : logits.shape[0]))
+        op.norm = m->final_norm;
+    else
+        VKS_TRY(record_norm(m, plan, rows, m->final_norm, most_rows, &op.x));
+    return vks_op_matmul(&plan->target, &op);
 }
 
 vkssm_status vks_mamba1_model_prefill(const void *self, vks_plan *plan, const vks_prefill *prefill) {
@@ -158,17 +174,21 @@ vkssm_status vks_mamba1_model_prefill(const void *self, vks_plan *plan, const vk
                              &(vks_embedding){.ids = prefill->tokens, .table = m->embedding, .y = call.out}));
     VKS_TRY(record_layers(m, plan, &call));
     if (!prefill->logits.address) return VKSSM_OK;
-    return record_head(m, plan, call.out, prefill->first_logit, prefill->logits);
+    return record_head(m, plan, call.out, prefill->first_logit, 0, prefill->logits);
 }
 
 vkssm_status vks_mamba1_model_step(const void *self, vks_plan *plan, const vks_step *step) {
     const vks_mamba1_model *m = self;
     uint32_t n_sequence = step->slots.shape[0];
-    vks_mamba1_call call = {.n_sequence = n_sequence, .n_time = 1, .state = step->state, .slots = step->slots};
+    vks_mamba1_call call = {.n_sequence = n_sequence,
+                            .n_time = 1,
+                            .state = step->state,
+                            .slots = step->slots,
+                            .most_rows = step->most_rows ? step->most_rows : n_sequence};
     VKS_TRY(vks_plan_rows(plan, VKSSM_DTYPE_F32, n_sequence, m->mixer.n_channel, &call.out));
     VKS_TRY(vks_op_embedding(
         &plan->target,
         &(vks_embedding){.ids = step->tokens, .index = step->slots, .table = m->embedding, .y = call.out}));
     VKS_TRY(record_layers(m, plan, &call));
-    return record_head(m, plan, call.out, 0, step->logits);
+    return record_head(m, plan, call.out, 0, call.most_rows, step->logits);
 }
