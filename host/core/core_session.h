@@ -44,6 +44,8 @@ struct vkssm_session {
     vks_recorder **steps;         // [n_slot + 1], by B; NULL until first used
     vks_recorder **samples;       // likewise
 
+    struct vks_session_recording *recording; // work recorded for a host application; NULL until prepared
+
     bool timestamps;
     vkssm_scope *scopes;
     size_t n_scope, scope_capacity;
@@ -72,6 +74,11 @@ vkssm_status vks_session_run(vkssm_session *session, vks_recorder *const *record
 vkssm_status vks_session_begin_once(vkssm_session *session, vks_recorder **out);
 // The replayable recorder of `slot_in_table`, created on first use (not yet recorded: *fresh).
 vkssm_status vks_session_recorder(vkssm_session *session, vks_recorder **place, const char *name, bool *fresh);
+
+// record_session.c
+// ERR_STATE while recorded work is begun and not complete.
+vkssm_status vks_session_check_idle(const vkssm_session *session);
+void vks_session_recording_destroy(vkssm_session *session);
 
 // session_step.c
 // The recorded step of B slots, and the recorded sampler of B sequences.
