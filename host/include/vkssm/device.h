@@ -82,6 +82,7 @@ typedef struct vkssm_device_info {
 // Create a device (NULL params: all defaults).
 // Errors: ERR_UNSUPPORTED (no loader, no usable device, nothing matches `select`), ERR_ARG, ERR_OOM_*.
 // Thread-safety: a device may be shared between threads. Cost: tens to hundreds of milliseconds.
+#define vkssm_device_create VKSSM_VERSIONED(vkssm_device_create)
 VKSSM_API vkssm_status vkssm_device_create(const vkssm_device_params *params, vkssm_device **out);
 
 // Release the device. Models and sessions made on it must be gone (this is checked and reported, and the device then stays).

@@ -75,6 +75,7 @@ typedef struct vkssm_host {
 // features are not enabled and how many kernel variants that leaves out; vkssm_device_get_variant tells which.
 // Errors: ERR_ARG (a handle that is NULL), ERR_UNSUPPORTED (no Vulkan 1.3, a feature of the floor that is not enabled,
 // a queue family without compute: which), ERR_OOM_*. Nothing of the application's is touched by a failure.
+#define vkssm_device_adopt VKSSM_VERSIONED(vkssm_device_adopt)
 VKSSM_API vkssm_status vkssm_device_adopt(const vkssm_device_params *params, const vkssm_host *host,
                                           vkssm_device **out);
 
