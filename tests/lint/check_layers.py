@@ -35,7 +35,7 @@ TABLE = [
     ("models/tokenizer/", [BASE, PUBLIC, PARSERS]),
     ("models/", [BASE, ARCH, OP, PUBLIC, r"host/core/\w+\.h", r"models/\w+/\w+\.h", r"models/\w+\.h"]),
     ("shaders/params/", [PARAMS]),
-    ("samples/", [PUBLIC, VULKAN, GRAPHICS, r"jansson\.h"]),
+    ("samples/", [PUBLIC, VULKAN, GRAPHICS, r"jansson\.h", r"\w+\.(vert|frag)\.inc"]),  # compiled shaders
     ("tests/package/", [PUBLIC]),
     ("tests/", [r".*"]),
 ]
