@@ -77,7 +77,7 @@ vkssm_status vks_session_recorder(vkssm_session *session, vks_recorder **place, 
 
 // record_session.c
 // ERR_STATE while recorded work is begun and not complete.
-vkssm_status vks_session_check_idle(const vkssm_session *session);
+vkssm_status vks_session_check_unrecorded(const vkssm_session *session);
 void vks_session_recording_destroy(vkssm_session *session);
 
 // session_step.c

@@ -33,7 +33,7 @@ typedef struct vks_session_recording recording;
 // ---- the recording's life
 // --------------------------------------------------------------------------------------------
 
-vkssm_status vks_session_check_idle(const vkssm_session *session) {
+vkssm_status vks_session_check_unrecorded(const vkssm_session *session) {
     if (!session->recording || session->recording->open == OPEN_NONE) return VKSSM_OK;
     return vks_fail(vks_session_log(session), VKSSM_ERR_STATE,
                     "session: nothing else expected while a recorded %s is begun and not complete",
@@ -58,7 +58,7 @@ void vks_session_recording_destroy(vkssm_session *session) {
 }
 
 static vkssm_status open_recording(vkssm_session *session) {
-    VKS_TRY(vks_session_check_idle(session));
+    VKS_TRY(vks_session_check_unrecorded(session));
     if (session->recording) return VKSSM_OK;
     recording *r = session->recording = vks_alloc_zero(1, sizeof *r);
     if (r) r->has_token = vks_alloc_zero(session->sizes.n_slot, sizeof *r->has_token);
@@ -90,6 +90,11 @@ typedef struct step_call {
     uint32_t ring_size;
 } step_call;
 
+// Blocks of control words; behind them stands the list of the step's slots.
+static uint32_t n_block(const vkssm_session *session) {
+    return session->sizes.n_slot;
+}
+
 static uint32_t float_word(float value) {
     uint32_t word;
     memcpy(&word, &value, sizeof word);
@@ -112,7 +117,7 @@ static void record_sampling(const step_call *c, vks_recorder *recorder, uint32_t
 static void record_inputs(const step_call *c, vks_recorder *recorder) {
     const vks_buffer *control = &c->session->control;
     const uint64_t block = VKS_CONTROL_SIZE * sizeof(uint32_t);
-    vks_record_update(recorder, control, c->session->sizes.n_slot * block, c->slots, c->n_slot * sizeof *c->slots);
+    vks_record_update(recorder, control, n_block(c->session) * block, c->slots, c->n_slot * sizeof *c->slots);
     for (uint32_t i = 0; i < c->n_slot; i++) {
         if (c->tokens)
             vks_record_update(recorder, control, c->slots[i] * block + VKS_CONTROL_TOKEN * sizeof(uint32_t),
@@ -125,7 +130,7 @@ static vkssm_status record_step(void *user, vks_recorder *recorder) {
     const step_call *c = user;
     const vkssm_session *session = c->session;
     const vkssm_model *model = session->model;
-    uint32_t n_slot = session->sizes.n_slot, n_vocab = model->shape.n_vocab;
+    uint32_t n_slot = n_block(session), n_vocab = model->shape.n_vocab;
     record_inputs(c, recorder);
     vks_tensor controls =
         vks_tensor_dense(session->control.address, VKSSM_DTYPE_I32, 2, (uint32_t[]){n_slot, VKS_CONTROL_SIZE});
@@ -212,7 +217,7 @@ static vkssm_status check_cursor(const vkssm_session *session, open_work kind, c
     const vkssm_log *log = vks_session_log(session);
     if (cursor->complete)
         return vks_fail(log, VKSSM_ERR_ARG, "record: a cursor that is not complete expected; zero it to begin");
-    if (cursor->position == 0 && cursor->n_done == 0) return vks_session_check_idle(session);
+    if (cursor->position == 0 && cursor->n_done == 0) return vks_session_check_unrecorded(session);
     if (r->open == kind && cursor->position == r->expected.position && cursor->n_done == r->expected.n_done)
         return VKSSM_OK;
     return vks_fail(log, VKSSM_ERR_STATE, "record: a cursor where the begun work goes on expected, another one found");
