@@ -3,7 +3,8 @@
 #
 #   sh samples/setup.sh [--tests] [--lavapipe] [BUILD-FOLDER]
 #
-#   --tests     also what the tests need: validation layers, lavapipe, SwiftShader, Python
+#   --tests     also what the tests need: validation layers, lavapipe, SwiftShader, Python with NumPy, Doxygen; and what
+#               samples/engine needs: cglm, libpng, GLFW
 #   --lavapipe  also lavapipe, Mesa's Vulkan device on the CPU
 #
 # Says nothing when there is nothing to do. A newer shader compiler and newer Vulkan headers, where the system's are too
@@ -58,6 +59,10 @@ has_manifest() {
 has_header() {
     echo "#include <$1>" | cc -x c -fsyntax-only -
 }
+# Of the system's interpreter, which may be another than the first on the path.
+has_numpy() {
+    python3 -c 'import numpy' || /usr/bin/python3 -c 'import numpy'
+}
 compiles_c() {
     echo '#include <stdio.h>' | cc -x c -fsyntax-only -
 }
@@ -82,6 +87,11 @@ list_missing() {
     if [ $tests = yes ]; then
         need g++ compiles_cpp
         need python3 command -v python3
+        need python3-numpy has_numpy
+        need libcglm-dev has_header cglm/cglm.h
+        need libpng-dev pkg-config --exists libpng
+        need libglfw3-dev pkg-config --exists glfw3
+        need doxygen command -v doxygen
         need vulkan-validationlayers has_manifest 'explicit_layer.d/VkLayer_khronos_validation*.json'
     fi
     if [ $tests = yes ] || [ $lavapipe = yes ]; then

@@ -70,7 +70,7 @@ static void set_unusable(vks_caps *caps, const char *reason) {
     snprintf(caps->unusable_reason, sizeof caps->unusable_reason, "%s", reason);
 }
 
-static void check_floor(vks_caps *caps, const vks_feature_chain *chain) {
+const char *vks_floor_missing(const vks_feature_chain *chain) {
     const struct {
         VkBool32 present;
         const char *name;
@@ -83,13 +83,19 @@ static void check_floor(vks_caps *caps, const vks_feature_chain *chain) {
         {chain->v13.computeFullSubgroups, "computeFullSubgroups"},
         {chain->v12.vulkanMemoryModel, "vulkanMemoryModel"},
         {chain->v12.vulkanMemoryModelDeviceScope, "vulkanMemoryModelDeviceScope"},
-        {caps->max_push_size >= 128, "push constants of 128 bytes"},
     };
     for (size_t i = 0; i < VKS_COUNT(floor); i++)
-        if (!floor[i].present) set_unusable(caps, floor[i].name);
+        if (!floor[i].present) return floor[i].name;
+    return NULL;
 }
 
-static uint32_t features_of(const vks_feature_chain *chain, const VkPhysicalDeviceVulkan11Properties *v11) {
+static void check_floor(vks_caps *caps, const vks_feature_chain *chain) {
+    const char *missing = vks_floor_missing(chain);
+    if (missing) set_unusable(caps, missing);
+    if (caps->max_push_size < 128) set_unusable(caps, "push constants of 128 bytes");
+}
+
+static uint32_t subgroup_features(const VkPhysicalDeviceVulkan11Properties *v11) {
     uint32_t features = 0;
     const VkSubgroupFeatureFlags arithmetic = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT;
     const VkSubgroupFeatureFlags shuffle = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT |
@@ -99,6 +105,11 @@ static uint32_t features_of(const vks_feature_chain *chain, const VkPhysicalDevi
         if ((found & arithmetic) == arithmetic) features |= VKS_FEATURE_SUBGROUP_ARITHMETIC;
         if ((found & shuffle) == shuffle) features |= VKS_FEATURE_SUBGROUP_SHUFFLE;
     }
+    return features;
+}
+
+uint32_t vks_features_of_chain(const vks_feature_chain *chain) {
+    uint32_t features = 0;
     if (chain->v12.shaderFloat16) features |= VKS_FEATURE_SHADER_F16;
     if (chain->v11.storageBuffer16BitAccess) features |= VKS_FEATURE_STORAGE_16;
     if (chain->v12.shaderInt8) features |= VKS_FEATURE_SHADER_INT8;
@@ -295,7 +306,7 @@ static void fill_features(const vks_instance *instance, VkPhysicalDevice physica
     link_chain(&chain, found);
     instance->fn.GetPhysicalDeviceFeatures2(physical, &chain.core);
     VkPhysicalDeviceVulkan11Properties v11 = fill_properties(instance, physical, found->matrix, out);
-    uint32_t features = features_of(&chain, &v11);
+    uint32_t features = subgroup_features(&v11) | vks_features_of_chain(&chain);
     if (found->budget) features |= VKS_FEATURE_MEMORY_BUDGET;
 #ifdef VK_KHR_cooperative_matrix
     const uint32_t matrices =

@@ -61,6 +61,10 @@ void vks_device_lose(vks_device *device) {
     vks_latch_lost(device, "by vks_device_lose");
 }
 
+void vks_device_report_lost(vks_device *device) {
+    vks_latch_lost(device, "as the host application says");
+}
+
 void vks_set_name(const vks_device *device, VkObjectType type, uint64_t handle, const char *name) {
     if (!device->instance.fn.SetDebugUtilsObjectNameEXT || !handle || !name) return;
     const VkDebugUtilsObjectNameInfoEXT info = {
@@ -240,41 +244,6 @@ static vkssm_status create_own(vks_device *device, const vks_device_params *para
     return create_handle(device);
 }
 
-static vkssm_status check_adopt(const vks_device_params *params) {
-    const vks_adopt *adopt = params->adopt;
-    const char *missing = !params->get_instance_proc_addr ? "get_instance_proc_addr"
-                          : !adopt->instance              ? "instance"
-                          : !adopt->physical_device       ? "physical_device"
-                          : !adopt->device                ? "device"
-                          : !adopt->queue                 ? "queue"
-                                                          : NULL;
-    if (missing) return vks_fail(&params->log, VKSSM_ERR_ARG, "adopted device: %s is NULL", missing);
-    if (!adopt->lock_queue != !adopt->unlock_queue)
-        return vks_fail(&params->log, VKSSM_ERR_ARG, "adopted device: lock_queue and unlock_queue go together");
-    return VKSSM_OK;
-}
-
-static vkssm_status adopt_host(vks_device *device, const vks_device_params *params) {
-    const vks_adopt *adopt = params->adopt;
-    device->is_adopted = true;
-    device->adopt = *adopt;
-    device->physical = adopt->physical_device;
-    VKS_TRY(vks_probe_device(&device->instance, device->physical, adopt->queue_family, &device->probe));
-    vks_caps *caps = &device->probe.caps;
-    if (!caps->usable)
-        return vks_fail(&device->log, VKSSM_ERR_UNSUPPORTED, "adopted device \"%s\", queue family %u: it lacks %s",
-                        caps->name, adopt->queue_family, caps->unusable_reason);
-    vks_caps_restrict(caps, adopt->enabled_features, params->mask_features);
-    VKS_TRY(vks_load_device_functions(&device->instance.fn, adopt->device, &device->log, &device->fn));
-    if (!device->fn.GetPipelineExecutablePropertiesKHR || !device->fn.GetPipelineExecutableStatisticsKHR)
-        caps->features &= ~(uint32_t)VKS_FEATURE_PIPELINE_STATISTICS;
-    device->handle = adopt->device;
-    device->queue = adopt->queue;
-    if (params->validation)
-        vks_log(&device->log, VKSSM_LOG_INFO, "adopted device: validation is up to the host application's instance");
-    return VKSSM_OK;
-}
-
 // The size asked for is required of pipelines where the device has a choice, and refused where it has none.
 static vkssm_status set_subgroup_size(vks_device *device, uint32_t size) {
     vks_caps *caps = &device->probe.caps;
@@ -296,7 +265,7 @@ static vkssm_status set_subgroup_size(vks_device *device, uint32_t size) {
 
 static vkssm_status start(vks_device *device, const vks_device_params *params) {
     VKS_TRY(vks_instance_open(params, params->adopt ? params->adopt->instance : NULL, &device->log, &device->instance));
-    VKS_TRY(params->adopt ? adopt_host(device, params) : create_own(device, params));
+    VKS_TRY(params->adopt ? vks_adopt_host(device, params) : create_own(device, params));
     VKS_TRY(set_subgroup_size(device, params->subgroup_size));
     if (params->cache_path && !(device->cache_path = vks_strdup(params->cache_path)))
         return vks_fail(&device->log, VKSSM_ERR_OOM_HOST, "device: out of memory for the path of the pipeline cache");
@@ -310,7 +279,7 @@ vkssm_status vks_device_create(const vks_device_params *params, vks_device **out
     static const vks_device_params defaults;
     if (!params) params = &defaults;
     *out = NULL;
-    if (params->adopt) VKS_TRY(check_adopt(params));
+    if (params->adopt) VKS_TRY(vks_adopt_check(params));
     vks_device *device = vks_alloc_zero(1, sizeof *device);
     if (!device) return vks_fail(&params->log, VKSSM_ERR_OOM_HOST, "device: out of memory");
     device->log = params->log;

@@ -39,11 +39,14 @@
     X(BindBufferMemory)                                                                                                \
     X(CmdBindPipeline)                                                                                                 \
     X(CmdCopyBuffer)                                                                                                   \
+    X(CmdCopyBufferToImage)                                                                                            \
+    X(CmdCopyImageToBuffer)                                                                                            \
     X(CmdDispatch)                                                                                                     \
     X(CmdFillBuffer)                                                                                                   \
     X(CmdPipelineBarrier2)                                                                                             \
     X(CmdPushConstants)                                                                                                \
     X(CmdResetQueryPool)                                                                                               \
+    X(CmdUpdateBuffer)                                                                                                 \
     X(CmdWriteTimestamp2)                                                                                              \
     X(CreateBuffer)                                                                                                    \
     X(CreateCommandPool)                                                                                               \

@@ -102,6 +102,20 @@ typedef struct vks_feature_chain {
 #endif
 } vks_feature_chain;
 
+// VKS_FEATURE bits that the chain turns on, and what it lacks of the floor (NULL: nothing).
+uint32_t vks_features_of_chain(const vks_feature_chain *chain);
+const char *vks_floor_missing(const vks_feature_chain *chain);
+// Bits that need no enabling: properties of the device and of the queue.
+enum {
+    VKS_FEATURES_OF_PROPERTIES =
+        VKS_FEATURE_SUBGROUP_ARITHMETIC | VKS_FEATURE_SUBGROUP_SHUFFLE | VKS_FEATURE_TIMESTAMPS
+};
+// What the host application's chain of features turned on, whatever structs it is made of (vk_adopt.c).
+void vks_collect_features(const void *enabled_features, vks_feature_chain *out);
+// Fill the device from device->adopt (vk_adopt.c).
+vkssm_status vks_adopt_check(const vks_device_params *params);
+vkssm_status vks_adopt_host(vks_device *device, const vks_device_params *params);
+
 // The chain and the extensions that turn on the floor and exactly probe->caps.features. Returns the number of names.
 enum { VKS_MAX_EXTENSION = 8 };
 uint32_t vks_features_to_enable(const vks_probe *probe, vks_feature_chain *chain, const char *names[VKS_MAX_EXTENSION]);
@@ -117,6 +131,8 @@ struct vks_device {
     vks_probe probe; // with the features in use
     bool is_adopted;
     vks_adopt adopt;
+    VkAllocationCallbacks allocator_copy;
+    const VkAllocationCallbacks *allocator; // of every object made on the device: the host application's, or NULL
     uint32_t required_subgroup_size; // of every pipeline; 0: none
     atomic_bool is_lost;
     atomic_bool is_hung; // lost, and not even settled: nothing is waited for any more
@@ -176,7 +192,7 @@ typedef struct vks_profile {
     uint32_t max_scope, pool_scope; // wanted, and what `pool` holds
     const char **names;             // of the n_scope timed scopes
     uint32_t n_scope;
-    bool is_open, is_timed; // a scope is open; it is timed
+    bool is_open, is_timed, is_labelled; // a scope is open; it is timed; it is recorded
 } vks_profile;
 
 typedef enum vks_recorder_state {
@@ -184,6 +200,16 @@ typedef enum vks_recorder_state {
     VKS_RECORDER_RECORDING,
     VKS_RECORDER_READY,
 } vks_recorder_state;
+
+// Which part of a recording is recorded (vk_external.c).
+typedef struct vks_window_state {
+    vks_window wanted;
+    uint32_t position, next;
+    uint64_t spent_ns;
+    bool any, stopped, skipping;
+} vks_window_state;
+void vks_window_begin(vks_recorder *recorder);
+void vks_window_enter(vks_recorder *recorder); // at the begin and at the end of a scope
 
 // Bytes touched since begin by commands of one stage, and the stages for which a barrier already orders that.
 typedef struct vks_pending {
@@ -204,8 +230,16 @@ struct vks_recorder {
     size_t n_pending, pending_capacity;
     vks_record_stats stats;
     vks_profile profile;
+    vks_window_state window;
     uint64_t last_value; // of its last submission since begin, or 0; written under the queue's mutex
 };
+
+// Copies and fills are one stage: no driver tells them apart, and older validation layers take a fill for a copy.
+enum { VKS_STAGE_COMPUTE = 1, VKS_STAGE_TRANSFER = 2, VKS_STAGE_ALL = 3 };
+// Whether commands are recorded now; without begin an error is latched.
+bool vks_recorder_is_active(vks_recorder *recorder);
+// Before a command of one stage: the barrier that its accesses need. False: an error is latched, record nothing.
+bool vks_recorder_order(vks_recorder *recorder, uint8_t stage, const vks_access *accesses, uint32_t n_access);
 
 vkssm_status vks_profile_begin(vks_recorder *recorder); // at recorder begin
 void vks_profile_finish(vks_recorder *recorder);        // at recorder destruction

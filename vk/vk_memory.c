@@ -131,9 +131,9 @@ static bool must_fail(vks_device *device) {
 
 static void destroy_block(vks_arena *arena, block *b) {
     vks_device *device = arena->device;
-    if (b->buffer) device->fn.DestroyBuffer(device->handle, b->buffer, NULL);
+    if (b->buffer) device->fn.DestroyBuffer(device->handle, b->buffer, device->allocator);
     if (b->memory) { // freeing unmaps
-        device->fn.FreeMemory(device->handle, b->memory, NULL);
+        device->fn.FreeMemory(device->handle, b->memory, device->allocator);
         uint32_t heap = device->memory.memoryTypes[device->memory_type[arena->role]].heapIndex;
         atomic_fetch_sub(&device->memory_taken[heap], b->memory_size);
     }
@@ -165,7 +165,7 @@ static vkssm_status allocate_memory(vks_arena *arena, const char *name, block *b
         .allocationSize = needs.size,
         .memoryTypeIndex = type,
     };
-    VkResult result = device->fn.AllocateMemory(device->handle, &info, NULL, &b->memory);
+    VkResult result = device->fn.AllocateMemory(device->handle, &info, device->allocator, &b->memory);
     if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_TOO_MANY_OBJECTS)
         return fail_no_memory(arena, name, needs.size, left);
     VKS_TRY(vks_check(device, result, "vkAllocateMemory"));
@@ -177,7 +177,7 @@ static vkssm_status allocate_memory(vks_arena *arena, const char *name, block *b
 static vkssm_status fill_block(vks_arena *arena, const char *name, uint64_t size, block *b) {
     vks_device *device = arena->device;
     const VkBufferCreateInfo info = buffer_info(size);
-    VkResult result = device->fn.CreateBuffer(device->handle, &info, NULL, &b->buffer);
+    VkResult result = device->fn.CreateBuffer(device->handle, &info, device->allocator, &b->buffer);
     if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY) return fail_no_memory(arena, name, size, 0);
     VKS_TRY(vks_check(device, result, "vkCreateBuffer"));
     VKS_TRY(allocate_memory(arena, name, b));

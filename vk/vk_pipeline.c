@@ -28,7 +28,7 @@ static vkssm_status create_layout(vks_device *device, vks_pipeline *pipeline) {
         .pushConstantRangeCount = pipeline->push_size > 0,
         .pPushConstantRanges = &range,
     };
-    VKS_TRY(vks_check(device, device->fn.CreatePipelineLayout(device->handle, &info, NULL, &pipeline->layout),
+    VKS_TRY(vks_check(device, device->fn.CreatePipelineLayout(device->handle, &info, device->allocator, &pipeline->layout),
                       "vkCreatePipelineLayout"));
     VKS_SET_NAME(device, PIPELINE_LAYOUT, pipeline->layout, pipeline->name);
     return VKSSM_OK;
@@ -67,7 +67,7 @@ static vkssm_status create_handle(vks_device *device, const vks_pipeline_params 
     };
     vks_mutex_lock(&device->pipeline_mutex);
     VkResult result =
-        device->fn.CreateComputePipelines(device->handle, device->pipeline_cache, 1, &info, NULL, &pipeline->handle);
+        device->fn.CreateComputePipelines(device->handle, device->pipeline_cache, 1, &info, device->allocator, &pipeline->handle);
     vks_mutex_unlock(&device->pipeline_mutex);
     if (result >= 0) {
         VKS_SET_NAME(device, PIPELINE, pipeline->handle, pipeline->name);
@@ -106,10 +106,10 @@ static vkssm_status fill(vks_device *device, const vks_pipeline_params *params, 
     };
     VkShaderModule module;
     VKS_TRY(
-        vks_check(device, device->fn.CreateShaderModule(device->handle, &info, NULL, &module), "vkCreateShaderModule"));
+        vks_check(device, device->fn.CreateShaderModule(device->handle, &info, device->allocator, &module), "vkCreateShaderModule"));
     VKS_SET_NAME(device, SHADER_MODULE, module, pipeline->name);
     vkssm_status status = specialize_and_create(device, params, module, pipeline);
-    device->fn.DestroyShaderModule(device->handle, module, NULL);
+    device->fn.DestroyShaderModule(device->handle, module, device->allocator);
     return status;
 }
 
@@ -138,8 +138,8 @@ void vks_pipeline_destroy(vks_device *device, vks_pipeline **pipeline_pointer) {
     vks_pipeline *pipeline = *pipeline_pointer;
     *pipeline_pointer = NULL;
     if (!pipeline) return;
-    device->fn.DestroyPipeline(device->handle, pipeline->handle, NULL);
-    device->fn.DestroyPipelineLayout(device->handle, pipeline->layout, NULL);
+    device->fn.DestroyPipeline(device->handle, pipeline->handle, device->allocator);
+    device->fn.DestroyPipelineLayout(device->handle, pipeline->layout, device->allocator);
     vks_free(pipeline->name);
     vks_free(pipeline);
 }

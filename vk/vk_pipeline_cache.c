@@ -69,7 +69,7 @@ static VkResult create_cache(vks_device *device, const uint8_t *data, uint64_t s
         .initialDataSize = (size_t)size,
         .pInitialData = data,
     };
-    return device->fn.CreatePipelineCache(device->handle, &info, NULL, &device->pipeline_cache);
+    return device->fn.CreatePipelineCache(device->handle, &info, device->allocator, &device->pipeline_cache);
 }
 
 static void load(vks_device *device) {
@@ -129,6 +129,6 @@ static void save(vks_device *device) {
 void vks_cache_finish(vks_device *device) {
     if (!device->pipeline_cache) return;
     if (device->cache_path && !vks_device_is_lost(device)) save(device);
-    device->fn.DestroyPipelineCache(device->handle, device->pipeline_cache, NULL);
+    device->fn.DestroyPipelineCache(device->handle, device->pipeline_cache, device->allocator);
     device->pipeline_cache = VK_NULL_HANDLE;
 }

@@ -22,7 +22,7 @@ static vkssm_status grow_pool(vks_recorder *recorder) {
         .queryType = VK_QUERY_TYPE_TIMESTAMP,
         .queryCount = 2 * profile->max_scope,
     };
-    VKS_TRY(vks_check(device, device->fn.CreateQueryPool(device->handle, &info, NULL, &profile->pool),
+    VKS_TRY(vks_check(device, device->fn.CreateQueryPool(device->handle, &info, device->allocator, &profile->pool),
                       "vkCreateQueryPool"));
     VKS_SET_NAME(device, QUERY_POOL, profile->pool, "vkssm scopes");
     profile->pool_scope = profile->max_scope;
@@ -42,7 +42,7 @@ vkssm_status vks_profile_begin(vks_recorder *recorder) {
 void vks_profile_finish(vks_recorder *recorder) {
     vks_device *device = recorder->device;
     vks_profile *profile = &recorder->profile;
-    if (profile->pool) device->fn.DestroyQueryPool(device->handle, profile->pool, NULL);
+    if (profile->pool) device->fn.DestroyQueryPool(device->handle, profile->pool, device->allocator);
     vks_free(profile->names);
     profile->pool = VK_NULL_HANDLE;
     profile->names = NULL;
@@ -62,8 +62,11 @@ void vks_record_scope_begin(vks_recorder *recorder, const char *name) {
                                            profile->is_open ? "inside a scope" : "outside begin and end"));
         return;
     }
+    vks_window_enter(recorder);
     profile->is_open = true;
-    profile->is_timed = profile->n_scope < profile->max_scope;
+    profile->is_labelled = !recorder->window.skipping;
+    profile->is_timed = profile->is_labelled && profile->n_scope < profile->max_scope;
+    if (!profile->is_labelled) return;
     if (device->instance.fn.CmdBeginDebugUtilsLabelEXT) {
         const VkDebugUtilsLabelEXT label = {.sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_LABEL_EXT, .pLabelName = name};
         device->instance.fn.CmdBeginDebugUtilsLabelEXT(recorder->commands, &label);
@@ -81,8 +84,10 @@ void vks_record_scope_end(vks_recorder *recorder) {
         return;
     }
     if (profile->is_timed) write_timestamp(recorder, 2 * profile->n_scope++ + 1);
-    if (device->instance.fn.CmdEndDebugUtilsLabelEXT) device->instance.fn.CmdEndDebugUtilsLabelEXT(recorder->commands);
+    if (profile->is_labelled && device->instance.fn.CmdEndDebugUtilsLabelEXT)
+        device->instance.fn.CmdEndDebugUtilsLabelEXT(recorder->commands);
     profile->is_open = false;
+    vks_window_enter(recorder);
 }
 
 bool vks_recorder_scope(vks_recorder *recorder, uint32_t index, const char **name, uint64_t *time_ns) {

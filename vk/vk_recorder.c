@@ -7,8 +7,7 @@
 
 #include <string.h>
 
-// Copies and fills are one stage: no driver tells them apart, and older validation layers take a fill for a copy.
-enum { STAGE_COMPUTE = 1, STAGE_TRANSFER = 2, STAGE_ALL = 3 };
+enum { STAGE_COMPUTE = VKS_STAGE_COMPUTE, STAGE_TRANSFER = VKS_STAGE_TRANSFER, STAGE_ALL = VKS_STAGE_ALL };
 
 // Every access is compared with every pending one. Above the first limit a barrier that is needed anyway is widened to
 // cover all of them, which then are forgotten; above the second one a barrier is recorded for that alone.
@@ -117,8 +116,7 @@ static void fail(vks_recorder *recorder, vkssm_status status) {
     if (recorder->status == VKSSM_OK) recorder->status = status;
 }
 
-// Before a command of one stage: the barrier that its accesses need. False: an error is latched, record nothing.
-static bool order(vks_recorder *recorder, uint8_t stage, const vks_access *accesses, uint32_t n_access) {
+bool vks_recorder_order(vks_recorder *recorder, uint8_t stage, const vks_access *accesses, uint32_t n_access) {
     const vkssm_log *log = &recorder->device->log;
     for (uint32_t i = 0; i < n_access; i++) {
         if (accesses[i].size <= UINT64_MAX - accesses[i].address) continue;
@@ -144,10 +142,10 @@ static bool order(vks_recorder *recorder, uint8_t stage, const vks_access *acces
 
 // ---- commands ------------------------------------------------------------------------------------------------------
 
-static bool is_active(vks_recorder *recorder) {
+bool vks_recorder_is_active(vks_recorder *recorder) {
     if (recorder->state != VKS_RECORDER_RECORDING)
         fail(recorder, vks_fail(&recorder->device->log, VKSSM_ERR_STATE, "recorder: a command outside begin and end"));
-    return recorder->status == VKSSM_OK;
+    return recorder->status == VKSSM_OK && !recorder->window.skipping;
 }
 
 static vkssm_status check_dispatch(const vks_recorder *recorder, const vks_dispatch *dispatch) {
@@ -169,12 +167,12 @@ static vkssm_status check_dispatch(const vks_recorder *recorder, const vks_dispa
 }
 
 void vks_record_dispatch(vks_recorder *recorder, const vks_dispatch *dispatch) {
-    if (!is_active(recorder)) return;
+    if (!vks_recorder_is_active(recorder)) return;
     vks_record_fail(recorder, check_dispatch(recorder, dispatch));
     if (recorder->status != VKSSM_OK) return;
     if (!dispatch->n_group[0] || !dispatch->n_group[1] || !dispatch->n_group[2])
         return; // nothing to do, or to wait for
-    if (!order(recorder, STAGE_COMPUTE, dispatch->accesses, dispatch->n_access)) return;
+    if (!vks_recorder_order(recorder, STAGE_COMPUTE, dispatch->accesses, dispatch->n_access)) return;
     const vks_device_functions *fn = &recorder->device->fn;
     const vks_pipeline *pipeline = dispatch->pipeline;
     if (recorder->bound != pipeline)
@@ -208,14 +206,14 @@ static vkssm_status check_copy(const vks_recorder *recorder, const vks_buffer *d
 
 void vks_record_copy(vks_recorder *recorder, const vks_buffer *dst, uint64_t dst_offset, const vks_buffer *src,
                      uint64_t src_offset, uint64_t size) {
-    if (!is_active(recorder) || size == 0) return;
+    if (!vks_recorder_is_active(recorder) || size == 0) return;
     vks_record_fail(recorder, check_copy(recorder, dst, dst_offset, src, src_offset, size));
     if (recorder->status != VKSSM_OK) return;
     const vks_access accesses[] = {
         {.address = dst->address + dst_offset, .size = size, .write = true},
         {.address = src->address + src_offset, .size = size},
     };
-    if (!order(recorder, STAGE_TRANSFER, accesses, 2)) return;
+    if (!vks_recorder_order(recorder, STAGE_TRANSFER, accesses, 2)) return;
     const VkBufferCopy region = {
         .srcOffset = src->offset + src_offset,
         .dstOffset = dst->offset + dst_offset,
@@ -226,7 +224,7 @@ void vks_record_copy(vks_recorder *recorder, const vks_buffer *dst, uint64_t dst
 }
 
 void vks_record_fill(vks_recorder *recorder, const vks_buffer *dst, uint64_t dst_offset, uint64_t size, uint32_t word) {
-    if (!is_active(recorder) || size == 0) return;
+    if (!vks_recorder_is_active(recorder) || size == 0) return;
     if (!is_inside(dst, dst_offset, size) || dst_offset % 4 || size % 4) {
         fail(recorder,
              vks_fail(&recorder->device->log, VKSSM_ERR_ARG,
@@ -235,13 +233,13 @@ void vks_record_fill(vks_recorder *recorder, const vks_buffer *dst, uint64_t dst
         return;
     }
     const vks_access access = {.address = dst->address + dst_offset, .size = size, .write = true};
-    if (!order(recorder, STAGE_TRANSFER, &access, 1)) return;
+    if (!vks_recorder_order(recorder, STAGE_TRANSFER, &access, 1)) return;
     recorder->device->fn.CmdFillBuffer(recorder->commands, dst->handle, dst->offset + dst_offset, size, word);
     recorder->stats.n_copy++;
 }
 
 void vks_record_barrier(vks_recorder *recorder) {
-    if (is_active(recorder) && recorder->n_pending) flush_pending(recorder);
+    if (vks_recorder_is_active(recorder) && recorder->n_pending) flush_pending(recorder);
 }
 
 void vks_record_fail(vks_recorder *recorder, vkssm_status status) {
@@ -254,12 +252,16 @@ vks_record_stats vks_recorder_stats(const vks_recorder *recorder) {
 
 // ---- begin and end -------------------------------------------------------------------------------------------------
 
+// A host application's frame is held up no more than needed: drawing neither waits for what is recorded here nor is
+// waited for, unless the host says so. What its CPU wrote, its submission makes visible.
 static void emit_begin(vks_recorder *recorder) {
+    bool own = !recorder->is_adopted;
     const VkMemoryBarrier2 memory = {
         .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER_2,
         .srcStageMask = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_ALL_TRANSFER_BIT |
-                        VK_PIPELINE_STAGE_2_HOST_BIT,
-        .srcAccessMask = VK_ACCESS_2_SHADER_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT | VK_ACCESS_2_HOST_WRITE_BIT,
+                        (own ? VK_PIPELINE_STAGE_2_HOST_BIT : 0),
+        .srcAccessMask =
+            VK_ACCESS_2_SHADER_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT | (own ? VK_ACCESS_2_HOST_WRITE_BIT : 0),
         .dstStageMask = stages_of(STAGE_ALL),
         .dstAccessMask = reads_of(STAGE_ALL) | writes_of(STAGE_ALL),
     };
@@ -294,12 +296,14 @@ vkssm_status vks_recorder_begin(vks_recorder *recorder, bool reusable) {
     VKS_TRY(vks_check_not_lost(device));
     if (recorder->state == VKS_RECORDER_RECORDING)
         return vks_fail(&device->log, VKSSM_ERR_STATE, "recorder: begin while it is recording");
+    if (!recorder->commands) return vks_fail(&device->log, VKSSM_ERR_STATE, "recorder: begin without a command buffer");
     recorder->state = VKS_RECORDER_INITIAL;
     recorder->is_reusable = reusable;
     recorder->status = VKSSM_OK;
     recorder->bound = NULL;
     recorder->n_pending = 0;
     memset(&recorder->stats, 0, sizeof recorder->stats);
+    vks_window_begin(recorder);
     if (!recorder->is_adopted) VKS_TRY(begin_commands(recorder));
     VKS_TRY(vks_profile_begin(recorder));
     recorder->state = VKS_RECORDER_RECORDING;
@@ -315,7 +319,7 @@ vkssm_status vks_recorder_end(vks_recorder *recorder) {
         fail(recorder, vks_fail(&device->log, VKSSM_ERR_STATE, "recorder: end inside a scope"));
         vks_record_scope_end(recorder);
     }
-    emit_end(recorder);
+    if (!recorder->is_adopted) emit_end(recorder);
     recorder->state = VKS_RECORDER_INITIAL;
     if (!recorder->is_adopted)
         fail(recorder, vks_check(device, device->fn.EndCommandBuffer(recorder->commands), "vkEndCommandBuffer"));
@@ -341,7 +345,7 @@ static vkssm_status create_commands(vks_recorder *recorder, const char *name) {
         .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
         .queueFamilyIndex = device->probe.queue_family,
     };
-    VKS_TRY(vks_check(device, device->fn.CreateCommandPool(device->handle, &pool, NULL, &recorder->pool),
+    VKS_TRY(vks_check(device, device->fn.CreateCommandPool(device->handle, &pool, device->allocator, &recorder->pool),
                       "vkCreateCommandPool"));
     const VkCommandBufferAllocateInfo commands = {
         .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
@@ -363,12 +367,18 @@ vkssm_status vks_recorder_create(vks_device *device, const char *name, vks_recor
     return status;
 }
 
-vkssm_status vks_recorder_adopt(vks_device *device, void *command_buffer, vks_recorder **out) {
-    *out = NULL;
-    if (!command_buffer) return vks_fail(&device->log, VKSSM_ERR_ARG, "recorder: the command buffer to adopt is NULL");
+vkssm_status vks_recorder_adopt(vks_device *device, vks_recorder **out) {
     VKS_TRY(new_recorder(device, out));
     (*out)->is_adopted = true;
-    (*out)->commands = command_buffer;
+    return VKSSM_OK;
+}
+
+vkssm_status vks_recorder_aim(vks_recorder *recorder, void *command_buffer) {
+    const vkssm_log *log = &recorder->device->log;
+    if (!command_buffer) return vks_fail(log, VKSSM_ERR_ARG, "record: a command buffer expected, NULL found");
+    if (!recorder->is_adopted || recorder->state == VKS_RECORDER_RECORDING)
+        return vks_fail(log, VKSSM_ERR_STATE, "recorder: another command buffer while it is recording or has its own");
+    recorder->commands = command_buffer;
     return VKSSM_OK;
 }
 
@@ -379,7 +389,7 @@ void vks_recorder_destroy(vks_recorder **recorder_pointer) {
     vks_device *device = recorder->device;
     vks_drain(device, recorder->last_value);
     vks_profile_finish(recorder);
-    if (recorder->pool) device->fn.DestroyCommandPool(device->handle, recorder->pool, NULL);
+    if (recorder->pool) device->fn.DestroyCommandPool(device->handle, recorder->pool, device->allocator);
     vks_free(recorder->pending);
     vks_free(recorder);
 }

@@ -15,7 +15,7 @@ vkssm_status vks_submit_start(vks_device *device) {
         .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE,
     };
     const VkSemaphoreCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &type};
-    VkResult result = device->fn.CreateSemaphore(device->handle, &info, NULL, &device->timeline);
+    VkResult result = device->fn.CreateSemaphore(device->handle, &info, device->allocator, &device->timeline);
     if (result == VK_ERROR_INVALID_EXTERNAL_HANDLE) { // a driver's null device: it compiles, and runs nothing
         device->timeline = VK_NULL_HANDLE;
         return VKSSM_OK;
@@ -29,7 +29,7 @@ vkssm_status vks_submit_start(vks_device *device) {
 void vks_submit_finish(vks_device *device) {
     if (!device->timeline) return;
     vks_drain(device, atomic_load(&device->n_submitted));
-    device->fn.DestroySemaphore(device->handle, device->timeline, NULL);
+    device->fn.DestroySemaphore(device->handle, device->timeline, device->allocator);
     device->timeline = VK_NULL_HANDLE;
     vks_free(device->submit_infos);
 }

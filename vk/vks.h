@@ -39,11 +39,15 @@ typedef enum vks_device_type {
     VKS_DEVICE_CPU,
 } vks_device_type;
 
-// A device of the host application (see vkssm_adopt in vkssm/device.h); handles as void *.
+// A device of the host application (see vkssm_host in vkssm/vulkan.h); handles as void *.
 typedef struct vks_adopt {
     void *instance, *physical_device, *device, *queue;
     uint32_t queue_family;
-    uint32_t enabled_features;
+    uint32_t api_version;         // of the instance
+    const void *enabled_features; // VkPhysicalDeviceFeatures2 with its chain; read at creation
+    const char *const *extensions;
+    uint32_t n_extension;
+    const void *allocator; // VkAllocationCallbacks, copied; or NULL
     void (*lock_queue)(void *user);
     void (*unlock_queue)(void *user);
     void *lock_user;
@@ -93,6 +97,18 @@ vkssm_status vks_device_list(const vks_device_params *params, vks_caps **caps, u
 // device.
 void vks_device_fail_memory_after(vks_device *device, uint64_t n);
 void vks_device_lose(vks_device *device);
+// The host application found the device lost.
+void vks_device_report_lost(vks_device *device);
+
+// What a host application is to enable on a physical device, for everything that the library can use there.
+typedef struct vks_wanted {
+    void *features; // VkPhysicalDeviceFeatures2 with its chain
+    const char *const *extensions;
+    uint32_t n_extension, queue_family;
+} vks_wanted;
+// ERR_UNSUPPORTED for a device below the floor: what it lacks. *out lives in one block (vks_free).
+vkssm_status vks_wanted_create(void *get_instance_proc_addr, void *instance, void *physical_device,
+                               const vkssm_log *log, vks_wanted **out);
 
 // ---- memory --------------------------------------------------------------------------------------------------------
 
@@ -179,9 +195,14 @@ typedef struct vks_dispatch {
 
 // A recorder owns a command pool and one command buffer that can be recorded again and submitted again.
 vkssm_status vks_recorder_create(vks_device *device, const char *name, vks_recorder **out);
-// Record into a command buffer of the host application, in the recording state (VkCommandBuffer as void *). begin and
-// end then neither begin nor end it; everything else is the same. It cannot be submitted by vks_submit.
-vkssm_status vks_recorder_adopt(vks_device *device, void *command_buffer, vks_recorder **out);
+// A recorder for command buffers of the host application. vks_recorder_aim names the one (VkCommandBuffer as void *, in
+// the recording state) that the next begin and end record into; they neither begin nor end it. Begin orders only after
+// compute and transfer commands, end records no barrier: vks_external_sync says what the host has to order. It cannot be
+// submitted by vks_submit. Nothing of the device is created by any of it.
+vkssm_status vks_recorder_adopt(vks_device *device, vks_recorder **out);
+vkssm_status vks_recorder_aim(vks_recorder *recorder, void *command_buffer);
+// Stages and accesses of everything that may be recorded (VkPipelineStageFlags2, VkAccessFlags2).
+void vks_external_sync(uint64_t *stages, uint64_t *reads, uint64_t *writes);
 void vks_recorder_destroy(vks_recorder **recorder); // waits for its last submission
 
 // Begin records a barrier that makes all earlier writes on the queue (compute, transfer, host) visible to compute and
@@ -201,6 +222,9 @@ void vks_record_fill(vks_recorder *recorder, const vks_buffer *dst, uint64_t dst
 // A barrier that orders every command before it against every one behind it, whether or not their accesses conflict: for
 // measurements, where runs that share no memory must not overlap.
 void vks_record_barrier(vks_recorder *recorder);
+// `size` bytes of host memory, a multiple of 4, become part of the commands and are written when they run.
+void vks_record_update(vks_recorder *recorder, const vks_buffer *dst, uint64_t dst_offset, const void *data,
+                       uint64_t size);
 // Latch an error from outside (for operators whose parameters are wrong). OK is ignored; the first error stays.
 void vks_record_fail(vks_recorder *recorder, vkssm_status status);
 
@@ -218,6 +242,38 @@ void vks_record_scope_begin(vks_recorder *recorder, const char *name);
 void vks_record_scope_end(vks_recorder *recorder);
 // After the last submission has finished: the i-th recorded scope, in order of recording; false past the last one.
 bool vks_recorder_scope(vks_recorder *recorder, uint32_t index, const char **name, uint64_t *time_ns);
+
+// A part of a recording. Operators (scopes) are counted from 0; positions 2 k + 1 are operator k, positions 2 k what is
+// recorded before it and outside of operators. Set before begin: positions below `first` are left out; so is everything
+// from the operator on whose cost would exceed `budget` (0: no limit), but at least one operator is recorded. The cost of
+// operator k is scale cost_ns[k], 0 beyond n_cost.
+typedef struct vks_window {
+    uint32_t first;
+    const uint64_t *cost_ns;
+    uint32_t n_cost;
+    double scale;
+    uint64_t budget_ns;
+} vks_window;
+void vks_recorder_window(vks_recorder *recorder, const vks_window *window); // NULL: everything
+// After end: the position to go on from, or UINT32_MAX if nothing was left out; and the cost of what was recorded.
+uint32_t vks_recorder_next(const vks_recorder *recorder, uint64_t *spent_ns);
+uint32_t vks_recorder_n_scope(const vks_recorder *recorder); // operators seen since begin, recorded or left out
+
+// ---- buffers and images of the host application ----------------------------------------------------------------------
+
+// A range of a VkBuffer that was created with SHADER_DEVICE_ADDRESS.
+vks_buffer vks_external_buffer(vks_device *device, void *handle, uint64_t offset, uint64_t size);
+
+// A region of a VkImage; `region` is a VkBufferImageCopy without its buffer offset.
+typedef struct vks_external_image {
+    void *handle;
+    uint32_t layout; // VkImageLayout
+    const void *region;
+    bool write; // buffer to image; else image to buffer
+} vks_external_image;
+// Copy between a buffer from `offset` on and an image. The host orders accesses to the image.
+void vks_record_image_copy(vks_recorder *recorder, const vks_buffer *buffer, uint64_t offset, uint64_t size,
+                           const vks_external_image *image);
 
 // ---- submission ----------------------------------------------------------------------------------------------------
 

@@ -29,6 +29,12 @@ uint32_t vkssm_api_version(void) {
     return VKSSM_API_VERSION;
 }
 
+#define TEXT_OF(number) #number
+#define TEXT(number) TEXT_OF(number)
+const char *vkssm_version(void) {
+    return "0." TEXT(VKSSM_API_VERSION) "." TEXT(VKSSM_PATCH_VERSION);
+}
+
 // Messages quote names from files: keep them on one line and printable whatever the file holds.
 static void keep_one_line(char *text) {
     for (unsigned char *c = (unsigned char *)text; *c; c++)

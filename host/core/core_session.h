@@ -1,12 +1,12 @@
 // Inside host/core: a session's parts.
 //
-// Three kinds of command buffers: the step of B slots, recorded once per B and replayed; the sampler, likewise; and small
-// ones recorded for a call (a prefill piece, copies). What changes from token to token lies in device memory: token ids,
-// slots and sampling controls, uploaded from a host-visible mirror by a replayed copy.
+// Three kinds of command buffers: the step of B slots, recorded once per B and replayed; the sampler, likewise; and
+// small ones recorded for a call (a prefill piece, copies). What changes from token to token lies in device memory:
+// token ids, slots and sampling controls, uploaded from a host-visible mirror by a replayed copy.
 //
-// B is the number of sequences rounded up to a power of two; the places left over belong to a slot of nobody, the parked
-// one, and so do those of sequences that ended before the submission did. Kernels are chosen as for all slots, so that no
-// sequence's bits depend on the others.
+// B is the number of sequences rounded up to a power of two; the places left over belong to a slot of nobody, the
+// parked one, and so do those of sequences that ended before the submission did. Kernels are chosen as for all slots,
+// so that no sequence's bits depend on the others.
 #ifndef VKS_SESSION_H
 #define VKS_SESSION_H
 
@@ -39,7 +39,7 @@ typedef struct vks_slot {
     uint32_t count;               // tokens delivered; stays when it has left
     vkssm_generate_params params; // of its pointers only user and log_probabilities may be followed
     int32_t stop_tokens[VKSSM_MAX_STOP_TOKEN];
-    int32_t *tokens;              // [params.n_token] of the caller, or NULL
+    int32_t *tokens; // [params.n_token] of the caller, or NULL
 } vks_slot;
 
 typedef struct vks_session_sizes {
@@ -73,8 +73,8 @@ struct vkssm_session {
     vks_buffer slot_logits; // [n_slot + VKS_SPARE_SLOTS, V]
     vks_buffer adjust;      // [n_slot + VKS_SPARE_SLOTS, 2, V] biases and tokens seen
     vks_buffer logits;      // [n_logit_row, V] of the piece or step under way
-    vks_buffer control;     // [n_slot + VKS_SPARE_SLOTS] control blocks, [n_slot] slots of the step, the slot that joins
-    vks_buffer blocks;      // the sampler's scratch
+    vks_buffer control; // [n_slot + VKS_SPARE_SLOTS] control blocks, [n_slot] slots of the step, the slot that joins
+    vks_buffer blocks;  // the sampler's scratch
     vks_buffer scratch;
     vks_buffer tokens;   // [piece_size], host-visible
     vks_buffer mirror;   // of `control`, host-visible
@@ -89,11 +89,12 @@ struct vkssm_session {
     vks_recorder **samples;       // likewise
 
     uint32_t n_joined;
-    bool stale;             // the device's control words are not the mirror's
-    uint64_t submit_ns;     // that a submission of generation may take, about
-    uint64_t step_ns;       // that a step took lately; 0: not known
-    uint32_t n_history;     // tokens that the slot that generates has read since its checkpoint
+    bool stale;         // the device's control words are not the mirror's
+    uint64_t submit_ns; // that a submission of generation may take, about
+    uint64_t step_ns;   // that a step took lately; 0: not known
+    uint32_t n_history; // tokens that the slot that generates has read since its checkpoint
     int32_t history[VKS_MAX_HISTORY];
+    struct vks_session_recording *recording; // work recorded for a host application; NULL until prepared
 
     bool timestamps;
     vkssm_scope *scopes;
@@ -108,7 +109,8 @@ static inline uint32_t vks_session_checkpoint(const vkssm_session *session) {
 }
 
 // session_setup.c
-vkssm_status vks_session_measure(const vkssm_model *model, const vkssm_session_params *params, vks_session_sizes *sizes);
+vkssm_status vks_session_measure(const vkssm_model *model, const vkssm_session_params *params,
+                                 vks_session_sizes *sizes);
 const vkssm_log *vks_session_log(const vkssm_session *session);
 vkssm_status vks_session_check_slot(const vkssm_session *session, uint32_t slot);
 // Also that the slot does not generate: what would change it has to wait.
@@ -143,6 +145,11 @@ vkssm_status vks_session_run(vkssm_session *session, vks_recorder *const *record
 vkssm_status vks_session_begin_once(vkssm_session *session, vks_recorder **out);
 // The replayable recorder of `slot_in_table`, created on first use (not yet recorded: *fresh).
 vkssm_status vks_session_recorder(vkssm_session *session, vks_recorder **place, const char *name, bool *fresh);
+
+// record_session.c
+// ERR_STATE while recorded work is begun and not complete.
+vkssm_status vks_session_check_unrecorded(const vkssm_session *session);
+void vks_session_recording_destroy(vkssm_session *session);
 
 // session_step.c
 // The recorded step of B slots, and the recorded sampler of B sequences. B from vks_session_bucket.

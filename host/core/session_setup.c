@@ -266,6 +266,7 @@ void vkssm_session_destroy(vkssm_session **handle) {
         if (session->steps) vks_recorder_destroy(&session->steps[i]);
         if (session->samples) vks_recorder_destroy(&session->samples[i]);
     }
+    vks_session_recording_destroy(session);
     vks_recorder_destroy(&session->upload_control);
     vks_recorder_destroy(&session->once);
     vks_session_free_kept(session);

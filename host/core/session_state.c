@@ -134,6 +134,7 @@ static vkssm_status check_image(const vkssm_session *session, const void *data, 
 vkssm_status vkssm_session_state_load(vkssm_session *session, uint32_t slot, const void *data, uint64_t data_size) {
     VKS_TRY(vks_session_check_idle(session, slot));
     image_header header;
+    VKS_TRY(vks_session_check_unrecorded(session));
     VKS_TRY(check_image(session, data, data_size, &header));
     const uint8_t *state = (const uint8_t *)data + sizeof header;
     uint64_t slot_size = session->sizes.slot, row_size = vks_session_logit_row_size(session);

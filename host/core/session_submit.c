@@ -37,6 +37,7 @@ static void add_time(vkssm_session *session, const char *name, uint64_t time_ns)
 vkssm_status vks_session_run(vkssm_session *session, vks_recorder *const *recorders, uint32_t n_recorder) {
     vks_device *device = session->model->device->vk;
     uint64_t value;
+    VKS_TRY(vks_session_check_unrecorded(session));
     VKS_TRY(vks_submit(device, recorders, n_recorder, &value));
     VKS_TRY(vks_wait(device, value));
     if (!session->timestamps) return VKSSM_OK;

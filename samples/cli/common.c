@@ -3,6 +3,8 @@
 #endif
 #include "common.h"
 
+#include "data.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -179,7 +181,9 @@ int cli_open_model(const cli_setup *setup, cli_run *run) {
                                  .convert_weights = setup->weights.given,
                                  .weight_dtype = setup->weights.dtype,
                                  .activation_dtype = setup->precision.dtype};
-    vkssm_status status = vkssm_model_load(run->device, setup->model, &params, &run->model);
+    char path[4096];
+    const char *model = cli_find_model(setup->model, path, sizeof path);
+    vkssm_status status = vkssm_model_load(run->device, model, &params, &run->model);
     remove_bar();
     if (status) return cli_library_failed(NULL);
     vkssm_model_get_info(run->model, &run->model_info);

@@ -59,7 +59,7 @@ typedef struct cli_setup {
 
 #define CLI_MODEL_OPTION(setup)                                                                                        \
     {                                                                                                                  \
-        .name = "--model", .argument = "DIR|FILE", .help = "the model", .type = CLI_TEXT, .required = true,            \
+        .name = "--model", .argument = "DIR|FILE", .help = "the model, or the name of an installed one", .type = CLI_TEXT, .required = true,            \
         .value = &(setup)->model                                                                                       \
     }
 

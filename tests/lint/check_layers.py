@@ -16,6 +16,7 @@ PARAMS = r"shaders/params/\w+\.h"
 SHADERS = r"vks_shaders\.h"
 ARCH = r"(?:host|host/core|models)/arch\.h"
 VULKAN = r"vulkan/\w+\.h|vk_video/\w+\.h"
+GRAPHICS = r"cglm/\w+\.h|png\.h|GLFW/glfw3\.h"
 PARSERS = r"jansson\.h|pcre2\.h|utf8proc\.h"
 C_LIBRARY = r"(?!vkssm/|vulkan/|vk_video/|jansson\.h|pcre2\.h|utf8proc\.h).*"
 
@@ -23,6 +24,7 @@ C_LIBRARY = r"(?!vkssm/|vulkan/|vk_video/|jansson\.h|pcre2\.h|utf8proc\.h).*"
 # host/base is the leaf under all the library's code.
 TABLE = [
     ("host/base/", [PUBLIC]),
+    ("host/include/vkssm/vulkan.h", [PUBLIC, VULKAN]),
     ("host/include/", [PUBLIC]),
     ("vk/", [BASE, VULKAN]),
     ("host/op/", [BASE, VKS, PARAMS, SHADERS, PUBLIC]),
@@ -33,7 +35,7 @@ TABLE = [
     ("models/tokenizer/", [BASE, PUBLIC, PARSERS]),
     ("models/", [BASE, ARCH, OP, PUBLIC, r"host/core/\w+\.h", r"models/\w+/\w+\.h", r"models/\w+\.h"]),
     ("shaders/params/", [PARAMS]),
-    ("samples/", [PUBLIC, VULKAN, r"jansson\.h"]),
+    ("samples/", [PUBLIC, VULKAN, GRAPHICS, r"jansson\.h", r"\w+\.(vert|frag)\.inc"]),  # compiled shaders
     ("tests/package/", [PUBLIC]),
     ("tests/", [r".*"]),
 ]

@@ -13,11 +13,19 @@ import lint
 DECLARATION = re.compile(r"^VKSSM_API\s[^;{]*?\b(\w+)\s*\(", re.MULTILINE)
 
 
+VERSION = re.compile(r"^#define VKSSM_API_VERSION (\d+)", re.MULTILINE)
+VERSIONED = re.compile(r"^#define (\w+) VKSSM_VERSIONED\(\1\)", re.MULTILINE)
+
+
 def declared(folder):
-    names = set()
-    for name in sorted(os.listdir(folder)):
-        if name.endswith(".h"):
-            names.update(DECLARATION.findall(re.sub(r"//.*", "", lint.read(folder, name))))
+    text = "".join(
+        re.sub(r"//.*", "", lint.read(folder, name)) for name in sorted(os.listdir(folder)) if name.endswith(".h")
+    )
+    names = set(DECLARATION.findall(text))
+    version = VERSION.search(text)
+    for name in VERSIONED.findall(text):  # the number is part of the symbol
+        names.remove(name)
+        names.add(f"{name}_api{version.group(1)}")
     return names
 
 

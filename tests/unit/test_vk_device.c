@@ -211,6 +211,8 @@ typedef struct host {
     vkssm_log log;
     vks_instance instance;
     vks_probe probe;
+    vks_feature_chain chain;
+    const char *names[VKS_MAX_EXTENSION];
     vks_device_params params;
     vks_adopt adopt;
     int n_lock, n_unlock;
@@ -244,20 +246,18 @@ static bool make_host(host *h, uint32_t enabled) {
     vks_free(devices);
     CHECK(physical != VK_NULL_HANDLE);
     h->probe.caps.features &= enabled;
-    vks_feature_chain chain;
-    const char *names[VKS_MAX_EXTENSION];
-    uint32_t n_name = vks_features_to_enable(&h->probe, &chain, names);
+    uint32_t n_name = vks_features_to_enable(&h->probe, &h->chain, h->names);
     const float priority = 1;
     const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                            .queueFamilyIndex = h->probe.queue_family,
                                            .queueCount = 1,
                                            .pQueuePriorities = &priority};
     const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
-                                     .pNext = &chain.core,
+                                     .pNext = &h->chain.core,
                                      .queueCreateInfoCount = 1,
                                      .pQueueCreateInfos = &queue,
                                      .enabledExtensionCount = n_name,
-                                     .ppEnabledExtensionNames = names};
+                                     .ppEnabledExtensionNames = h->names};
     VkDevice device = VK_NULL_HANDLE;
     CHECK_EQ(h->instance.fn.CreateDevice(physical, &info, NULL, &device), VK_SUCCESS);
     if (!device) return false;
@@ -269,7 +269,10 @@ static bool make_host(host *h, uint32_t enabled) {
                            .device = device,
                            .queue = handle,
                            .queue_family = h->probe.queue_family,
-                           .enabled_features = enabled,
+                           .api_version = VK_API_VERSION_1_3,
+                           .enabled_features = &h->chain.core,
+                           .extensions = h->names,
+                           .n_extension = n_name,
                            .lock_queue = lock,
                            .unlock_queue = unlock,
                            .lock_user = h};
@@ -308,7 +311,9 @@ static void compute_on(vks_device *device) {
 }
 
 CHECK_CASE(adopt) {
-    const uint32_t enabled[] = {UINT32_MAX, 0, VKS_FEATURE_SHADER_F16 | VKS_FEATURE_TIMESTAMPS};
+    // Properties of the device need no enabling.
+    const uint32_t enabled[] = {UINT32_MAX, VKS_FEATURES_OF_PROPERTIES,
+                                VKS_FEATURE_SHADER_F16 | VKS_FEATURES_OF_PROPERTIES};
     for (size_t i = 0; i < VKS_COUNT(enabled); i++) {
         host h;
         if (!make_host(&h, enabled[i])) return;
@@ -336,15 +341,17 @@ CHECK_CASE(adopt_errors) {
     vks_device_params params = h.params;
     vks_device *device;
     static const char *const names[] = {"instance", "physical_device", "device",
-                                        "queue",    "lock_queue",      "get_instance_proc_addr"};
-    for (int i = 0; i < 6; i++) {
+                                        "queue",    "lock_queue",      "enabled_features",
+                                        "get_instance_proc_addr"};
+    for (int i = 0; i < 7; i++) {
         h.adopt = good;
         if (i == 0) h.adopt.instance = NULL;
         if (i == 1) h.adopt.physical_device = NULL;
         if (i == 2) h.adopt.device = NULL;
         if (i == 3) h.adopt.queue = NULL;
         if (i == 4) h.adopt.unlock_queue = NULL;
-        if (i == 5) params.get_instance_proc_addr = NULL;
+        if (i == 5) h.adopt.enabled_features = NULL;
+        if (i == 6) params.get_instance_proc_addr = NULL;
         CHECK_EQ(vks_device_create(&params, &device), VKSSM_ERR_ARG);
         CHECK_CONTAINS(vkssm_last_error(), names[i]);
         CHECK(device == NULL);
@@ -354,7 +361,72 @@ CHECK_CASE(adopt_errors) {
     CHECK_EQ(vks_device_create(&h.params, &device), VKSSM_ERR_UNSUPPORTED);
     CHECK_CONTAINS(vkssm_last_error(), "queue family 1000");
     h.adopt = good;
+    h.adopt.api_version = VK_API_VERSION_1_2;
+    CHECK_EQ(vks_device_create(&h.params, &device), VKSSM_ERR_UNSUPPORTED);
+    CHECK_CONTAINS(vkssm_last_error(), "Vulkan 1.3");
+    h.adopt = good;
+    VkBool32 *const floor[] = {&h.chain.v12.bufferDeviceAddress,  &h.chain.v13.synchronization2,
+                               &h.chain.v12.timelineSemaphore,    &h.chain.v13.maintenance4,
+                               &h.chain.v13.subgroupSizeControl,  &h.chain.v13.computeFullSubgroups,
+                               &h.chain.v12.vulkanMemoryModel,    &h.chain.v12.vulkanMemoryModelDeviceScope};
+    static const char *const floor_names[] = {"bufferDeviceAddress",          "synchronization2",
+                                              "timelineSemaphore",            "maintenance4",
+                                              "subgroupSizeControl",          "computeFullSubgroups",
+                                              "vulkanMemoryModel",            "vulkanMemoryModelDeviceScope"};
+    for (size_t i = 0; i < VKS_COUNT(floor); i++) { // what the host did not enable, it is told by name
+        *floor[i] = VK_FALSE;
+        CHECK_EQ(vks_device_create(&h.params, &device), VKSSM_ERR_UNSUPPORTED);
+        CHECK_CONTAINS(vkssm_last_error(), floor_names[i]);
+        CHECK(device == NULL);
+        *floor[i] = VK_TRUE;
+    }
     end_host(&h);
+}
+
+// Features in structs of their own, as hosts for Vulkan 1.0 with extensions have them, count like those of the versions.
+CHECK_CASE(features_in_single_structs) {
+    VkPhysicalDeviceSynchronization2Features s2 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SYNCHRONIZATION_2_FEATURES, .synchronization2 = VK_TRUE};
+    VkPhysicalDeviceMaintenance4Features m4 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_FEATURES, .pNext = &s2, .maintenance4 = VK_TRUE};
+    VkPhysicalDeviceSubgroupSizeControlFeatures size = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
+        .pNext = &m4,
+        .subgroupSizeControl = VK_TRUE,
+        .computeFullSubgroups = VK_TRUE};
+    VkPhysicalDeviceVulkanMemoryModelFeatures model = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES,
+        .pNext = &size,
+        .vulkanMemoryModel = VK_TRUE,
+        .vulkanMemoryModelDeviceScope = VK_TRUE};
+    VkPhysicalDeviceTimelineSemaphoreFeatures timeline = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_TIMELINE_SEMAPHORE_FEATURES,
+        .pNext = &model,
+        .timelineSemaphore = VK_TRUE};
+    VkPhysicalDeviceShaderFloat16Int8Features f16 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES,
+        .pNext = &timeline,
+        .shaderFloat16 = VK_TRUE};
+    VkPhysicalDevice8BitStorageFeatures s8 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_8BIT_STORAGE_FEATURES,
+                                              .pNext = &f16,
+                                              .storageBuffer8BitAccess = VK_TRUE};
+    VkPhysicalDevice16BitStorageFeatures s16 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES,
+                                                .pNext = &s8,
+                                                .storageBuffer16BitAccess = VK_TRUE};
+    VkPhysicalDeviceBufferDeviceAddressFeatures address = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES,
+        .pNext = &s16,
+        .bufferDeviceAddress = VK_TRUE};
+    VkPhysicalDeviceFeatures2 head = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &address, .features = {.shaderInt64 = VK_TRUE}};
+    vks_feature_chain chain;
+    vks_collect_features(&head, &chain);
+    CHECK(vks_floor_missing(&chain) == NULL);
+    CHECK_EQ(vks_features_of_chain(&chain), VKS_FEATURE_SHADER_F16 | VKS_FEATURE_STORAGE_8 | VKS_FEATURE_STORAGE_16 |
+                                                VKS_FEATURE_SHADER_INT64);
+    address.bufferDeviceAddress = VK_FALSE;
+    vks_collect_features(&head, &chain);
+    CHECK_STR(vks_floor_missing(&chain), "bufferDeviceAddress");
 }
 
 // ---- failures ------------------------------------------------------------------------------------------------------
@@ -543,6 +615,7 @@ int main(int argc, char **argv) {
                                        CHECK_RUN(own_entry_point),
                                        CHECK_RUN(adopt),
                                        CHECK_RUN(adopt_errors),
+                                       CHECK_RUN(features_in_single_structs),
                                        CHECK_RUN(out_of_host_memory),
                                        CHECK_RUN(pipeline_cache),
                                        CHECK_RUN(queries),

@@ -706,9 +706,11 @@ CHECK_CASE(adopted_command_buffer) {
         CHECK_EQ(fn->BeginCommandBuffer(commands, &begin_info), VK_SUCCESS);
         fn->CmdFillBuffer(commands, f.a.handle, f.a.offset, 4096, 40); // ordered by the recorder's begin
 
-        vks_recorder *recorder, *none;
-        CHECK_EQ(vks_recorder_adopt(f.device, NULL, &none), VKSSM_ERR_ARG);
-        CHECK_EQ(vks_recorder_adopt(f.device, commands, &recorder), VKSSM_OK);
+        vks_recorder *recorder;
+        CHECK_EQ(vks_recorder_adopt(f.device, &recorder), VKSSM_OK);
+        CHECK_EQ(vks_recorder_begin(recorder, false), VKSSM_ERR_STATE);
+        CHECK_EQ(vks_recorder_aim(recorder, NULL), VKSSM_ERR_ARG);
+        CHECK_EQ(vks_recorder_aim(recorder, commands), VKSSM_OK);
         vks_recorder_enable_timestamps(recorder, 1);
         for (int i = 0; i < 2; i++) { // twice into the same command buffer
             CHECK_EQ(vks_recorder_begin(recorder, false), VKSSM_OK);
@@ -720,7 +722,17 @@ CHECK_CASE(adopted_command_buffer) {
         uint64_t value;
         CHECK_EQ(vks_submit(f.device, &recorder, 1, &value), VKSSM_ERR_STATE);
         const VkBufferCopy region = {.srcOffset = f.a.offset, .dstOffset = f.back.offset, .size = 4096};
-        fn->CmdCopyBuffer(commands, f.a.handle, f.back.handle, 1, &region); // ordered by its end
+        uint64_t stages, reads, writes; // behind the recordings the host orders by what it is told
+        vks_external_sync(&stages, &reads, &writes);
+        const VkMemoryBarrier2 behind = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER_2,
+                                         .srcStageMask = stages,
+                                         .srcAccessMask = writes,
+                                         .dstStageMask = VK_PIPELINE_STAGE_2_COPY_BIT,
+                                         .dstAccessMask = VK_ACCESS_2_TRANSFER_READ_BIT};
+        const VkDependencyInfo order = {
+            .sType = VK_STRUCTURE_TYPE_DEPENDENCY_INFO, .memoryBarrierCount = 1, .pMemoryBarriers = &behind};
+        fn->CmdPipelineBarrier2(commands, &order);
+        fn->CmdCopyBuffer(commands, f.a.handle, f.back.handle, 1, &region);
         const VkMemoryBarrier2 to_host = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER_2,
                                           .srcStageMask = VK_PIPELINE_STAGE_2_COPY_BIT,
                                           .srcAccessMask = VK_ACCESS_2_TRANSFER_WRITE_BIT,

@@ -32,8 +32,21 @@
 extern "C" {
 #endif
 
-// One number, raised whenever a program compiled against an older header could notice. It is the SOVERSION too.
-#define VKSSM_API_VERSION 1
+// One number, raised whenever a program compiled against an older header could notice. It is the SOVERSION too. The call
+// that every program begins with has it in its symbol: a program and a library of different numbers do not link, and a
+// program does not start with a shared library of another number.
+//   1  models, sessions, tensor models, scans, devices
+//   2  vkssm_device_adopt (vkssm/vulkan.h) in place of vkssm_device_params.adopt
+#define VKSSM_API_VERSION 2
+#define VKSSM_PATCH_VERSION 0 // counts releases of one VKSSM_API_VERSION; the version is 0.API.PATCH
+#define VKSSM_VERSIONED_NAME(name, version) name##_api##version
+#define VKSSM_VERSIONED_AS(name, version) VKSSM_VERSIONED_NAME(name, version)
+#define VKSSM_VERSIONED(name) VKSSM_VERSIONED_AS(name, VKSSM_API_VERSION)
+
+// Stable: base.h, device.h, tensor_file.h, tokenizer.h, model.h, session.h, tensor_model.h, and vkssm_scan_run. What they
+// declare is only changed together with VKSSM_API_VERSION; status codes and feature bits keep their numbers for ever.
+// Experimental: vulkan.h, bench.h, and the scans of one's own in scan.h. These may change in every version.
+// Parameter structs may get members at their end with a new VKSSM_API_VERSION; zero keeps the old behaviour.
 
 // X(name, value, text). Values are stable: a code keeps its number for ever.
 #define VKSSM_STATUS_MAP(X)                                                                                                 \
@@ -61,8 +74,9 @@ VKSSM_API const char *vkssm_status_text(vkssm_status status);
 // The message of the last failed call of this thread ("" if none). Valid until this thread's next vkssm call.
 VKSSM_API const char *vkssm_last_error(void);
 
-// VKSSM_API_VERSION of the library that is running.
+// VKSSM_API_VERSION of the library that is running, and its whole version, such as "0.2.0". Static storage.
 VKSSM_API uint32_t vkssm_api_version(void);
+VKSSM_API const char *vkssm_version(void);
 
 typedef enum vkssm_log_level {
     VKSSM_LOG_ERROR,

@@ -1,5 +1,6 @@
 // vkssm/device.h: a Vulkan device to compute on.
 //
+// An application that has a Vulkan device already lets vkssm use it by vkssm_device_adopt (vkssm/vulkan.h).
 // Typical order: vkssm_device_create, then everything else, vkssm_device_destroy last.
 #ifndef VKSSM_DEVICE_H
 #define VKSSM_DEVICE_H
@@ -45,24 +46,6 @@ typedef enum vkssm_device_type {
     VKSSM_DEVICE_CPU,
 } vkssm_device_type;
 
-// A device of the host application, given with vkssm_device_params.adopt. Everything must outlive the vkssm_device.
-// Vulkan handles are passed as void * (dispatchable ones are pointers), so that this header needs no vulkan.h.
-typedef struct vkssm_adopt {
-    void *instance;                 // VkInstance, created for Vulkan 1.3 or later
-    void *physical_device;          // VkPhysicalDevice
-    void *device;                   // VkDevice
-    void *queue;                    // VkQueue of a family with compute
-    uint32_t queue_family;          // the family of `queue`
-    void *get_instance_proc_addr;   // PFN_vkGetInstanceProcAddr, required
-    uint32_t enabled_features;      // vkssm_feature bits that the host enabled on `device`; the library uses no others.
-                                    // The host must have enabled bufferDeviceAddress, synchronization2, timelineSemaphore,
-                                    // maintenance4, subgroupSizeControl, computeFullSubgroups, vulkanMemoryModel and
-                                    // vulkanMemoryModelDeviceScope.
-    void (*lock_queue)(void *user); // called around every submission to `queue`; NULL if nobody else uses it
-    void (*unlock_queue)(void *user);
-    void *lock_user;
-} vkssm_adopt;
-
 typedef struct vkssm_device_params {
     vkssm_log log;
     const char *select;       // NULL: first discrete GPU, then integrated, then virtual, then CPU; else an index ("0") in
@@ -74,7 +57,6 @@ typedef struct vkssm_device_params {
     const char *cache_path;   // file of compiled pipelines, read at creation and written at destruction; NULL: none.
                               // A corrupt file, or one of another device or driver, is ignored and replaced
     void *get_instance_proc_addr; // PFN_vkGetInstanceProcAddr to use in place of the system's loader; NULL: the loader
-    const vkssm_adopt *adopt; // NULL: create instance and device
 } vkssm_device_params;
 
 // What vkssm knows of a device. Strings live as long as the device (in a list: as long as the list).
@@ -85,7 +67,7 @@ typedef struct vkssm_device_info {
     uint32_t vendor_id, device_id; // PCI
     uint32_t api_version;          // VK_MAKE_API_VERSION coding
     uint32_t features;             // vkssm_feature bits in use
-    uint32_t features_masked;      // bits that the device has and the caller masked
+    uint32_t features_masked;      // bits that the device has and the caller masked, or did not enable
     uint32_t subgroup_size;        // default; and the range that can be asked for
     uint32_t subgroup_size_min, subgroup_size_max;
     uint32_t max_workgroup_invocations;
@@ -94,13 +76,14 @@ typedef struct vkssm_device_info {
     uint64_t memory_budget;        // bytes that this process may use of it now (memory_size without MEMORY_BUDGET)
     uint64_t max_allocation_size;  // largest single allocation in bytes
     uint32_t n_validation_message; // validation messages since creation
-    bool usable;                   // false: below the floor (Vulkan 1.3 and the features listed at vkssm_adopt)
+    bool usable;                   // false: below the floor (Vulkan 1.3 and the features listed in vkssm/vulkan.h)
     char unusable_reason[128];     // "" or the first thing that is missing
 } vkssm_device_info;
 
 // Create a device (NULL params: all defaults).
 // Errors: ERR_UNSUPPORTED (no loader, no usable device, nothing matches `select`), ERR_ARG, ERR_OOM_*.
 // Thread-safety: a device may be shared between threads. Cost: tens to hundreds of milliseconds.
+#define vkssm_device_create VKSSM_VERSIONED(vkssm_device_create)
 VKSSM_API vkssm_status vkssm_device_create(const vkssm_device_params *params, vkssm_device **out);
 
 // Release the device. Models and sessions made on it must be gone (this is checked and reported, and the device then stays).

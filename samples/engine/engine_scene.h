@@ -1,0 +1,24 @@
+// What is drawn: a floor, a turning cube with the texture on it, a camera that goes around them.
+#ifndef ENGINE_SCENE_H
+#define ENGINE_SCENE_H
+
+#include "engine_device.h"
+
+enum { ENGINE_WIDTH = 320, ENGINE_HEIGHT = 240, ENGINE_N_TEXTURE = 2 };
+
+typedef struct engine_scene {
+    VkDescriptorSetLayout set_layout;
+    VkPipelineLayout layout;
+    VkPipeline pipeline;
+    VkSampler sampler;
+    VkDescriptorPool pool;
+    VkDescriptorSet sets[ENGINE_N_TEXTURE];
+    engine_image target; // R8G8B8A8
+} engine_scene;
+
+bool engine_scene_create(engine_device *d, const engine_image textures[ENGINE_N_TEXTURE], engine_scene *out);
+void engine_scene_destroy(engine_device *d, engine_scene *scene);
+// Draw at a time in seconds, from one of the textures, which is in GENERAL. The target ends in TRANSFER_SRC_OPTIMAL.
+void engine_scene_draw(const engine_scene *scene, VkCommandBuffer commands, int texture, float time, float scale);
+
+#endif
