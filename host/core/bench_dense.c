@@ -22,12 +22,24 @@ static const vks_bench_entry gemm[] = {
     {"gemm/m512k2560n10576/f16xf16", "the same with float16 activations", F16, {512, 2560, 10576}, X_F16},
     {"gemm/m512k2560n10576/f32", "the same, all float32", F32, {512, 2560, 10576}, X_F32},
     {"gemm/m512k768n3352/f16", "in_proj of a 130M Mamba-2, float16 weights", F16, {512, 768, 3352}, X_F32},
+    {"gemm/m512k2560n10576/q8_0", "the same, Q8_0 weights", VKSSM_DTYPE_Q8_0, {512, 2560, 10576}, X_F32},
+    {"gemm/m512k2560n10576/q8_0xf16", "the same with float16 activations", VKSSM_DTYPE_Q8_0, {512, 2560, 10576}, X_F16},
+    {"gemm/m2048k2560n10576/q4_kxf16", "in_proj of 2048 tokens, Q4_K weights", VKSSM_DTYPE_Q4_K, {2048, 2560, 10576}, X_F16},
     {"gemm/m256k512n512/f32", "a small product", F32, {256, 512, 512}, X_F32},
 };
 static const vks_bench_entry gemv[] = {
     {"gemv/k2560n10576/f16", "in_proj of one token, float16 weights", F16, {1, 2560, 10576}, X_F32},
     {"gemv/k5120n2560/f16", "out_proj of one token, float16 weights", F16, {1, 5120, 2560}, X_F32},
     {"gemv/k2560n50288/f16", "the head of a 2.7B Mamba-2 for one token", F16, {1, 2560, 50288}, X_F32},
+    {"gemv/k2560n50288/q8_0", "the same in blocks of 32 bytes and a scale", VKSSM_DTYPE_Q8_0, {1, 2560, 50288}, X_F32},
+    {"gemv/k2560n50288/q4_0", "the same in blocks of 32 half bytes and a scale", VKSSM_DTYPE_Q4_0, {1, 2560, 50288}, X_F32},
+    {"gemv/k2560n50288/q4_k", "the same with scales of 6 bits", VKSSM_DTYPE_Q4_K, {1, 2560, 50288}, X_F32},
+    {"gemv/k2560n50288/q6_k", "the same with 6 bits a weight", VKSSM_DTYPE_Q6_K, {1, 2560, 50288}, X_F32},
+    {"gemv/k2560n10576/q8_0", "in_proj of one token, Q8_0 weights", VKSSM_DTYPE_Q8_0, {1, 2560, 10576}, X_F32},
+    {"gemv/k2560n10576/q4_0", "the same, Q4_0 weights", VKSSM_DTYPE_Q4_0, {1, 2560, 10576}, X_F32},
+    {"gemv/k2560n10576/q4_k", "the same, Q4_K weights", VKSSM_DTYPE_Q4_K, {1, 2560, 10576}, X_F32},
+    {"gemv/k5120n2560/q8_0", "out_proj of one token, Q8_0 weights", VKSSM_DTYPE_Q8_0, {1, 5120, 2560}, X_F32},
+    {"gemv/k5120n2560/q4_0", "the same, Q4_0 weights", VKSSM_DTYPE_Q4_0, {1, 5120, 2560}, X_F32},
     {"gemv/k768n3352/f16", "in_proj of one token of a 130M Mamba-2", F16, {1, 768, 3352}, X_F32},
 };
 

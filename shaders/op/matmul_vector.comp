@@ -10,6 +10,7 @@
 #extension GL_GOOGLE_include_directive : require
 #include "params/matmul.h"
 #include "include/io.glsl"
+#include "include/weights.glsl"
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint WG_SIZE = 64;
@@ -26,15 +27,7 @@ layout(constant_id = 7) const uint COLUMNS = 1;
 
 // Weights k ... k+7 of a row; rows are padded with zeros to multiples of 8.
 void load_w(uint n, uint k, out vec4 low, out vec4 high) {
-    uint i = n * params.w_stride + k;
-    if (W_TYPE == VKS_TYPE_F32) {
-        low = Floats4(params.w).at[i >> 2];
-        high = Floats4(params.w).at[(i >> 2) + 1];
-    } else {
-        uvec4 words = Words4(params.w).at[i >> 3];
-        low = vec4(unpack_pair(W_TYPE, words.x), unpack_pair(W_TYPE, words.y));
-        high = vec4(unpack_pair(W_TYPE, words.z), unpack_pair(W_TYPE, words.w));
-    }
+    load_weights8(params.w, W_TYPE, weight_row(n, params.w_stride), k, params.n_in, low, high);
 }
 
 vec4 load_x(uint m, uint k) {
