@@ -6,6 +6,7 @@
 
 #include "host/base/alloc.h"
 #include "tokenizer_reader.h"
+#include "unicode_text.h"
 
 // ---- how words are cut ----------------------------------------------------------------------------------------------
 
@@ -80,11 +81,13 @@ static vkssm_status add_token(const builder *b, size_t id) {
     int32_t type = b->lists->types ? b->lists->types[id] : VKS_TOKEN_NORMAL;
     bool special = type == VKS_TOKEN_CONTROL || type == VKS_TOKEN_UNKNOWN;
     if (type == VKS_TOKEN_UNUSED) return VKSSM_OK;
-    json_t *text = memchr(token.text, 0, token.size) ? NULL : json_stringn(token.text, token.size);
-    if (!text)
+    size_t bad;
+    if (memchr(token.text, 0, token.size) || !vks_utf8_check(token.text, token.size, &bad))
         return vks_fail(b->log, VKSSM_ERR_FORMAT, "%s: token %zu: UTF-8 without a zero expected, other bytes found",
                         b->lists->name, id);
     int failed;
+    json_t *text = json_stringn(token.text, token.size);
+    if (!text) return out_of_memory(b);
     if (special || type == VKS_TOKEN_USER_DEFINED) {
         failed = json_array_append_new(b->added, json_pack("{s:O, s:i, s:b, s:b}", "content", text, "id", (int)id,
                                                            "special", special, "normalized", 0));
@@ -102,10 +105,10 @@ static vkssm_status add_token(const builder *b, size_t id) {
 
 static vkssm_status add_merge(const builder *b, size_t rank) {
     vks_token_text merge = b->lists->merges[rank];
-    json_t *text = json_stringn(merge.text, merge.size);
-    if (!text)
+    size_t bad;
+    if (!vks_utf8_check(merge.text, merge.size, &bad))
         return vks_fail(b->log, VKSSM_ERR_FORMAT, "%s: merge %zu: UTF-8 expected, other bytes found", b->lists->name, rank);
-    return json_array_append_new(b->merges, text) ? out_of_memory(b) : VKSSM_OK;
+    return json_array_append_new(b->merges, json_stringn(merge.text, merge.size)) ? out_of_memory(b) : VKSSM_OK;
 }
 
 static vkssm_status build(const builder *b, const cutting *c, char **text) {
