@@ -7,6 +7,7 @@
 #include <vkssm/session.h>
 
 #include "core_model.h"
+#include "host/base/quant.h"
 
 enum { PREFILL, DECODE };                                     // kind
 enum { LAYERS, CHANNELS, HEADS, TOKENS };                     // n
@@ -27,8 +28,12 @@ static const vks_bench_entry models[] = {
     {"model/mamba2-2.7b/prefill/t512/f16", "Mamba-2 of 2.7B parameters reads 512 tokens", VKSSM_DTYPE_F16,
      MAMBA2_2_7B(512), PREFILL},
     {"model/mamba2-2.7b/prefill/t2048/f16", "the same, 2048 tokens", VKSSM_DTYPE_F16, MAMBA2_2_7B(2048), PREFILL},
+    {"model/mamba2-2.7b/prefill/t512/q8_0", "512 tokens, Q8_0 weights", VKSSM_DTYPE_Q8_0, MAMBA2_2_7B(512), PREFILL},
     {"model/mamba2-2.7b/decode/b1/f16", "Mamba-2 of 2.7B parameters generates, greedily", VKSSM_DTYPE_F16,
      MAMBA2_2_7B(1), DECODE},
+    {"model/mamba2-2.7b/decode/b1/q8_0", "the same, Q8_0 weights", VKSSM_DTYPE_Q8_0, MAMBA2_2_7B(1), DECODE},
+    {"model/mamba2-2.7b/decode/b1/q4_0", "the same, Q4_0 weights and Q8_0 embedding", VKSSM_DTYPE_Q4_0, MAMBA2_2_7B(1),
+     DECODE},
 };
 
 // ---- counting ------------------------------------------------------------------------------------------------------
@@ -48,13 +53,19 @@ static counts count(const vks_bench_entry *e) {
     };
 }
 
+// Bytes of n weights.
+static uint64_t weight_size(vkssm_dtype dtype, uint64_t n) {
+    return vks_quant_file_size(dtype, n);
+}
+
 // Products of the layers for every token, of the head for the last one only, and the recurrence. The weights are read
 // once, and the state is read and written once.
 static void count_work(const vks_bench_entry *e, vkssm_bench_result *result) {
     counts c = count(e);
     uint64_t n_token = result->n_token, ssd = 5 * (uint64_t)e->n[LAYERS] * e->n[HEADS] * HEAD_DIM * STATE;
     result->flop = n_token * (2 * c.n_layer_weight + ssd) + 2 * c.n_head_weight;
-    result->bytes = (c.n_layer_weight + c.n_head_weight) * vkssm_dtype_size(e->dtype) + 2 * c.n_state * sizeof(float);
+    result->bytes = weight_size(e->dtype, c.n_layer_weight) + weight_size(vks_quant_table_type(e->dtype), c.n_head_weight) +
+                    2 * c.n_state * sizeof(float);
 }
 
 // ---- running -------------------------------------------------------------------------------------------------------

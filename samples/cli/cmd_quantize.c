@@ -74,7 +74,8 @@ static void print_table(const table *t) {
 }
 
 int cmd_quantize(const cli_command *command, int argc, char **argv) {
-    const char *model = NULL, *type = NULL, *tables = NULL, *overrides = NULL, *out = NULL;
+    const char *model = NULL, *overrides = NULL, *out = NULL;
+    cli_dtype type = {0}, tables = {0};
     const cli_option options[] = {
         {.name = "--model",
          .argument = "DIR|FILE",
@@ -85,14 +86,14 @@ int cmd_quantize(const cli_command *command, int argc, char **argv) {
         {.name = "--type",
          .argument = "TYPE",
          .help = "of the projections: f32, f16, q8_0, q4_0, q4_k or q6_k",
-         .type = CLI_TEXT,
+         .type = CLI_STORAGE,
          .required = true,
          .value = &type},
         {.name = "--out", .argument = "FILE.gguf", .help = "the file to write", .type = CLI_TEXT, .required = true, .value = &out},
         {.name = "--tables",
          .argument = "TYPE",
          .help = "of embedding and head (default: f16 with q8_0, q8_0 with fewer bits)",
-         .type = CLI_TEXT,
+         .type = CLI_STORAGE,
          .value = &tables},
         {.name = "--override",
          .argument = "PATTERN=TYPE[,...]",
@@ -104,12 +105,13 @@ int cmd_quantize(const cli_command *command, int argc, char **argv) {
     int status = cli_parse(command, options, argc, argv);
     if (status != CLI_GO_ON) return status;
     table t = {0};
-    vkssm_quantize_params params = {.overrides = overrides, .progress = {show_progress, NULL}, .on_tensor = add_tensor, .user = &t};
-    params.convert_tables = tables != NULL;
-    if (!vkssm_dtype_from_name(type, &params.type))
-        return cli_usage(command, "--type: expected f32, f16, q8_0, q4_0, q4_k or q6_k, found \"%s\"", type);
-    if (tables && !vkssm_dtype_from_name(tables, &params.table_type))
-        return cli_usage(command, "--tables: expected f32, f16, q8_0, q4_0, q4_k or q6_k, found \"%s\"", tables);
+    const vkssm_quantize_params params = {.type = type.dtype,
+                                          .table_type = tables.dtype,
+                                          .convert_tables = tables.given,
+                                          .overrides = overrides,
+                                          .progress = {show_progress, NULL},
+                                          .on_tensor = add_tensor,
+                                          .user = &t};
     vkssm_status result = vkssm_quantize(model, out, &params, NULL);
     cli_progress("quantizing", 1, 1);
     if (result != VKSSM_OK) {

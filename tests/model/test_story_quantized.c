@@ -13,6 +13,13 @@
 #define FOLDER "stories-mamba2"
 enum { N_TEXT = 24, N_VOCAB = 4096, WINDOW = 128 };
 
+// A tenth of lavapipe's speed: less is computed there.
+static bool is_slow_device(void) {
+    vkssm_device_info device;
+    vkssm_device_get_info(model_device, &device);
+    return strstr(device.name, "SwiftShader") != NULL;
+}
+
 static const char *write_model(const char *name, vkssm_dtype type) {
     const char *path = files_path(name);
     CHECK_OK(vkssm_quantize(model_zoo(FOLDER), path, &(vkssm_quantize_params){.type = type}, NULL));
@@ -32,13 +39,14 @@ static said speak(const char *path, const vkssm_model_params *params) {
     size_t n_prompt;
     int32_t *prompt = model_tensor(model_zoo(FOLDER "/golden.safetensors"), "prompt2.ids", VKSSM_DTYPE_I32, &n_prompt);
     if (!prompt || !model_open(&run, path, params, NULL)) return s;
-    s.n = n_prompt + N_TEXT;
+    uint32_t n_text = is_slow_device() ? N_TEXT / 4 : N_TEXT;
+    s.n = n_prompt + n_text;
     s.tokens = model_alloc(s.n, sizeof *s.tokens);
     memcpy(s.tokens, prompt, n_prompt * sizeof *prompt);
     uint32_t n_found = 0;
     CHECK_OK(vkssm_session_prefill(run.session, 0, prompt, n_prompt, VKSSM_LOGITS_NONE, NULL));
-    CHECK_OK(vkssm_session_generate(run.session, 0, &(vkssm_generate_params){.n_token = N_TEXT}, s.tokens + n_prompt, &n_found));
-    CHECK_EQ(n_found, N_TEXT);
+    CHECK_OK(vkssm_session_generate(run.session, 0, &(vkssm_generate_params){.n_token = n_text}, s.tokens + n_prompt, &n_found));
+    CHECK_EQ(n_found, n_text);
     CHECK_OK(vkssm_session_reset(run.session, 0));
     s.logits = model_prefill(&run, 0, s.tokens, s.n);
     model_close(&run);
@@ -153,6 +161,7 @@ CHECK_CASE(losses) {
         vkssm_dtype type;
         double most;
     } cases[] = {{VKSSM_DTYPE_Q8_0, 0.002}, {VKSSM_DTYPE_Q4_K, 0.03}};
+    if (is_slow_device()) CHECK_SKIP("slow device: its operators are compared with their twins");
     double exact = loss(model_zoo(FOLDER), &(vkssm_model_params){.no_tokenizer = true}, 1);
     for (int i = 0; i < 2; i++) {
         char name[32];
