@@ -26,8 +26,8 @@ layout(constant_id = 7) const uint COLUMNS = 1;
 #include "include/reduce.glsl"
 
 // Weights k ... k+7 of a row; rows are padded with zeros to multiples of 8.
-void load_w(uint n, uint k, out vec4 low, out vec4 high) {
-    load_weights8(params.w, W_TYPE, weight_row(n, params.w_stride), k, params.n_in, low, high);
+void load_w(uint n, uint k, out vec4 low, out vec4 high, out float scale) {
+    load_weights8(params.w, W_TYPE, weight_row(n, params.w_stride), k, params.n_in, low, high, scale);
 }
 
 vec4 load_x(uint m, uint k) {
@@ -44,12 +44,14 @@ void main() {
 
     for (uint k = 8 * gl_LocalInvocationIndex; k < params.n_in; k += 8 * WG_SIZE) {
         vec4 w_low, w_high, v_low, v_high;
-        load_w(n, k, w_low, w_high);
-        load_w(n_second, k, v_low, v_high);
+        vec2 scale;
+        load_w(n, k, w_low, w_high, scale.x);
+        load_w(n_second, k, v_low, v_high, scale.y);
         [[unroll]] for (uint c = 0; c < COLUMNS; c++) {
             uint m = min(m0 + c, params.n_row - 1);
             vec4 x_low = load_x(m, k), x_high = load_x(m, k + 4);
-            sum[c] += vec2(dot(w_low, x_low) + dot(w_high, x_high), dot(v_low, x_low) + dot(v_high, x_high));
+            vec2 part = vec2(dot(w_low, x_low) + dot(w_high, x_high), dot(v_low, x_low) + dot(v_high, x_high));
+            sum[c] += is_block_type(W_TYPE) ? scale * part : part;
         }
     }
 
