@@ -12,7 +12,8 @@
 enum { MAX_SIZE = 1 << 20, MAX_VOCAB = 1 << 24 };
 
 static vkssm_status unsupported(const vks_export *e, const char *what) {
-    return vks_fail(e->log, VKSSM_ERR_UNSUPPORTED, "%s: %s has no place in a GGUF file that llama.cpp reads", e->path, what);
+    return vks_fail(e->log, VKSSM_ERR_UNSUPPORTED, "%s: %s has no place in a GGUF file that llama.cpp reads", e->path,
+                    what);
 }
 
 // Both layouts of Mamba-2; the architecture has checked that the values are in range and fit together.
@@ -23,8 +24,8 @@ static vkssm_status read_sizes(const vks_config *config, vks_export *e) {
         const char *hugging_face, *original;
         uint32_t *out, value;
     } keys[] = {
-        {"hidden_size", "d_model", &e->n_channel, 4096},  {"num_hidden_layers", "n_layer", &e->n_layer, 64},
-        {"vocab_size", "vocab_size", &e->n_vocab, 32768}, {"conv_kernel", "ssm_cfg.d_conv", &e->n_tap, 4},
+        {"hidden_size", "d_model", &e->n_channel, 4096},     {"num_hidden_layers", "n_layer", &e->n_layer, 64},
+        {"vocab_size", "vocab_size", &e->n_vocab, 32768},    {"conv_kernel", "ssm_cfg.d_conv", &e->n_tap, 4},
         {"state_size", "ssm_cfg.d_state", &e->n_state, 128},
     };
     uint32_t expand = 2, width = 64, norm_groups;
@@ -132,14 +133,16 @@ static vkssm_status add(vks_export *e, const vks_gguf_name *entry, const vks_wei
         found = true;
     }
     if (!found)
-        return vks_fail(e->log, VKSSM_ERR_FORMAT, "%s: tensor %s expected, none found", vks_weights_path(weights), name);
+        return vks_fail(e->log, VKSSM_ERR_FORMAT, "%s: tensor %s expected, none found", vks_weights_path(weights),
+                        name);
     vkssm_dtype dtype = t.source.dtype;
     if (dtype != VKSSM_DTYPE_F32 && dtype != VKSSM_DTYPE_F16 && dtype != VKSSM_DTYPE_BF16)
         return vks_fail(e->log, VKSSM_ERR_UNSUPPORTED, "%s: tensor %s: F32, F16 or BF16 expected, %s found",
                         vks_weights_path(weights), name, vkssm_dtype_name(dtype));
     if (!same_shape(&t.source, n_wanted, wanted))
-        return vks_fail(e->log, VKSSM_ERR_FORMAT, "%s: tensor %s: %u dimensions, the first %llu and the last %llu expected, "
-                                                  "others found",
+        return vks_fail(e->log, VKSSM_ERR_FORMAT,
+                        "%s: tensor %s: %u dimensions, the first %llu and the last %llu expected, "
+                        "others found",
                         vks_weights_path(weights), name, n_wanted, (unsigned long long)wanted[0],
                         (unsigned long long)wanted[n_wanted - 1]);
     if (!vks_grow((void **)&e->tensors, &e->capacity, e->n_tensor + 1, sizeof *e->tensors))

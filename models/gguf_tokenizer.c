@@ -34,8 +34,8 @@ static vkssm_status find_items(const vks_gguf *gguf, const char *key, vks_gguf_t
                                const vks_gguf_value **out) {
     VKS_TRY(vks_gguf_array(gguf, key, type, out));
     if (!*out || (*out)->n == n) return VKSSM_OK;
-    return vks_fail(gguf->log, VKSSM_ERR_FORMAT, "%s: key %s: %zu items expected, as many as tokens, %llu found", gguf->path,
-                    key, n, (unsigned long long)(*out)->n);
+    return vks_fail(gguf->log, VKSSM_ERR_FORMAT, "%s: key %s: %zu items expected, as many as tokens, %llu found",
+                    gguf->path, key, n, (unsigned long long)(*out)->n);
 }
 
 static vkssm_status read_types_and_scores(const vks_gguf *gguf, vks_token_lists *lists) {
@@ -72,8 +72,9 @@ static vkssm_status read_lists(const vks_gguf *gguf, vks_token_lists *lists) {
     if (!lists->sentencepiece) VKS_TRY(read_texts(gguf, KEY "merges", &lists->merges, &lists->n_merge));
     VKS_TRY(vks_gguf_string(gguf, KEY "pre", &pre));
     if (pre.size >= sizeof lists->pre || (pre.size && memchr(pre.text, 0, pre.size)))
-        return vks_fail(gguf->log, VKSSM_ERR_UNSUPPORTED, "%s: key " KEY "pre: a name of at most %zu bytes expected, %zu found",
-                        gguf->path, sizeof lists->pre - 1, pre.size);
+        return vks_fail(gguf->log, VKSSM_ERR_UNSUPPORTED,
+                        "%s: key " KEY "pre: a name of at most %zu bytes expected, %zu found", gguf->path,
+                        sizeof lists->pre - 1, pre.size);
     if (pre.size) memcpy(lists->pre, pre.text, pre.size);
     VKS_TRY(read_id(gguf, KEY "bos_token_id", lists, &lists->bos));
     VKS_TRY(read_id(gguf, KEY "eos_token_id", lists, &lists->eos));
@@ -91,8 +92,8 @@ vkssm_status vks_gguf_read_tokenizer(const vks_gguf *gguf, vkssm_tokenizer **out
     VKS_TRY(vks_gguf_string(gguf, KEY "model", &model));
     if (is(model, "none")) return VKSSM_OK;
     if (!is(model, "gpt2") && !is(model, "llama"))
-        return vks_fail(gguf->log, VKSSM_ERR_UNSUPPORTED, "%s: key " KEY "model: gpt2 or llama expected, %.*s found", gguf->path,
-                        model.size < 80 ? (int)model.size : 80, model.text);
+        return vks_fail(gguf->log, VKSSM_ERR_UNSUPPORTED, "%s: key " KEY "model: gpt2 or llama expected, %.*s found",
+                        gguf->path, model.size < 80 ? (int)model.size : 80, model.text);
     vks_token_lists lists = {.name = gguf->path, .sentencepiece = is(model, "llama"), .bos = -1, .eos = -1, .unk = -1};
     vkssm_status status = read_lists(gguf, &lists);
     if (status == VKSSM_OK) status = vks_tokenizer_from_lists(&lists, gguf->log, out);

@@ -36,7 +36,8 @@ static bool can_write(vkssm_dtype dtype) {
     return dtype == VKSSM_DTYPE_F32 || dtype == VKSSM_DTYPE_F16 || vks_is_block_type(dtype);
 }
 
-// Whether `name` follows the first `size` characters of a pattern of * and ?. Takes back only the last *: linear enough.
+// Whether `name` follows the first `size` characters of a pattern of * and ?. Takes back only the last *: linear
+// enough.
 static bool matches(const char *pattern, size_t size, const char *name) {
     size_t p = 0, star = SIZE_MAX;
     const char *again = name;
@@ -66,9 +67,11 @@ static vkssm_status find_override(const char *list, const char *name, const vkss
         vkssm_dtype type;
         while (equals < size && list[equals] != '=')
             equals++;
-        if (equals == 0 || equals >= size || !find_type(list + equals + 1, size - equals - 1, &type) || !can_write(type))
-            return vks_fail(log, VKSSM_ERR_ARG, "overrides: PATTERN=TYPE with a type of F32, F16, Q8_0, Q4_0, Q4_K, Q6_K "
-                                                "expected, \"%.*s\" found",
+        if (equals == 0 || equals >= size || !find_type(list + equals + 1, size - equals - 1, &type) ||
+            !can_write(type))
+            return vks_fail(log, VKSSM_ERR_ARG,
+                            "overrides: PATTERN=TYPE with a type of F32, F16, Q8_0, Q4_0, Q4_K, Q6_K "
+                            "expected, \"%.*s\" found",
                             size < 80 ? (int)size : 80, list);
         if (name && matches(list, equals, name)) {
             *out = type;
@@ -122,8 +125,8 @@ static vkssm_status read_values(const job *j, const vks_export_tensor *t, uint64
         float value = value_of(&t->source, at + i);
         values[i] = t->negative_exp ? -expf(value) : value;
         if (!isfinite(values[i]))
-            return vks_fail(j->log, VKSSM_ERR_FORMAT, "%s: tensor %s: finite values expected, %g found at %llu", j->export.path,
-                            t->source.name, (double)values[i], (unsigned long long)(at + i));
+            return vks_fail(j->log, VKSSM_ERR_FORMAT, "%s: tensor %s: finite values expected, %g found at %llu",
+                            j->export.path, t->source.name, (double)values[i], (unsigned long long)(at + i));
     }
     return VKSSM_OK;
 }
@@ -188,9 +191,9 @@ static vkssm_status write_tensor(job *j, const vks_export_tensor *t, vkssm_dtype
     told.size = vks_quant_file_size(type, n);
     float *values = vks_alloc((size_t)piece * sizeof *values), *back = vks_alloc((size_t)piece * sizeof *back);
     uint8_t *bytes = vks_alloc((size_t)piece * sizeof(float));
-    vkssm_status status =
-        values && back && bytes ? write_values(j, t, type, piece, values, back, bytes, &told.error)
-                                : vks_fail(j->log, VKSSM_ERR_OOM_HOST, "%s: out of memory for %s", j->export.path, t->name);
+    vkssm_status status = values && back && bytes ? write_values(j, t, type, piece, values, back, bytes, &told.error)
+                                                  : vks_fail(j->log, VKSSM_ERR_OOM_HOST, "%s: out of memory for %s",
+                                                             j->export.path, t->name);
     vks_free(values);
     vks_free(back);
     vks_free(bytes);

@@ -35,7 +35,8 @@ static uint16_t scale_half(float scale) {
     return vks_f32_to_f16(scale > largest ? largest : scale < -largest ? -largest : scale);
 }
 
-// ---- one scale for symmetric codes -----------------------------------------------------------------------------------
+// ---- one scale for symmetric codes
+// -----------------------------------------------------------------------------------
 
 static double error_of(const float *values, int n, float scale, int min, int max) {
     double sum = 0;
@@ -46,8 +47,8 @@ static double error_of(const float *values, int n, float scale, int min, int max
     return sum;
 }
 
-// The best scale for codes min ... max (min further from 0), as a float16 if `half`; 0 for zeros. The largest value comes
-// to lie at `min`, whose side is the longer one, so the scale may be negative.
+// The best scale for codes min ... max (min further from 0), as a float16 if `half`; 0 for zeros. The largest value
+// comes to lie at `min`, whose side is the longer one, so the scale may be negative.
 static float best_scale(const float *values, int n, int min, int max, bool half) {
     float start = extreme(values, n) / (float)min, best = 0;
     double least = INFINITY;
@@ -102,7 +103,8 @@ static void encode_q6_k(const float *values, uint8_t *block) {
     vks_quant_pack_codes(VKSSM_DTYPE_Q6_K, codes, block);
 }
 
-// ---- Q4_K: a scale and a minimum -------------------------------------------------------------------------------------
+// ---- Q4_K: a scale and a minimum
+// -------------------------------------------------------------------------------------
 
 typedef struct fit {
     float scale, minimum; // value = scale * code - minimum, neither negative
@@ -120,7 +122,8 @@ static void refine(const float *values, const uint8_t *codes, fit *f) {
     }
     double determinant = n * sum_qq - sum_q * sum_q;
     if (determinant <= 0) return;
-    double scale = (n * sum_qx - sum_q * sum_x) / determinant, minimum = -(sum_qq * sum_x - sum_q * sum_qx) / determinant;
+    double scale = (n * sum_qx - sum_q * sum_x) / determinant,
+           minimum = -(sum_qq * sum_x - sum_q * sum_qx) / determinant;
     if (minimum < 0) { // not to be had: the best line through 0
         minimum = 0;
         scale = sum_qq > 0 ? sum_qx / sum_qq : 0;

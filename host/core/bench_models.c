@@ -64,8 +64,8 @@ static void count_work(const vks_bench_entry *e, vkssm_bench_result *result) {
     counts c = count(e);
     uint64_t n_token = result->n_token, ssd = 5 * (uint64_t)e->n[LAYERS] * e->n[HEADS] * HEAD_DIM * STATE;
     result->flop = n_token * (2 * c.n_layer_weight + ssd) + 2 * c.n_head_weight;
-    result->bytes = weight_size(e->dtype, c.n_layer_weight) + weight_size(vks_quant_table_type(e->dtype), c.n_head_weight) +
-                    2 * c.n_state * sizeof(float);
+    result->bytes = weight_size(e->dtype, c.n_layer_weight) +
+                    weight_size(vks_quant_table_type(e->dtype), c.n_head_weight) + 2 * c.n_state * sizeof(float);
 }
 
 // ---- running -------------------------------------------------------------------------------------------------------

@@ -71,8 +71,8 @@ static vkssm_status fill_blocks(vks_bench *bench, const vks_tensor *tensor, floa
         vks_quant_repack(tensor->dtype, blocks, n, rows + r * row_size);
     }
     for (uint64_t r = 0; r < n_row && status == VKSSM_OK; r += N_ROW)
-        status =
-            vks_upload_bytes(bench->upload, buffer, r * row_size, rows, (n_row - r < N_ROW ? n_row - r : N_ROW) * row_size);
+        status = vks_upload_bytes(bench->upload, buffer, r * row_size, rows,
+                                  (n_row - r < N_ROW ? n_row - r : N_ROW) * row_size);
     vks_free(values);
     vks_free(blocks);
     vks_free(rows);

@@ -71,11 +71,8 @@ vkssm_status vks_bind_matrix(vks_binder *binder, const vkssm_named_tensor *sourc
     uint64_t size;
     *out = make_matrix(dtype, n_row, n_column, &size);
     note_matrix(binder, (uint64_t)n_row * n_column, dtype);
-    return add(binder, &(vks_binder_item){.out = out,
-                                          .size = size,
-                                          .n_part = 1,
-                                          .parts = {{.source = *source}},
-                                          .is_matrix = true});
+    return add(binder, &(vks_binder_item){
+                           .out = out, .size = size, .n_part = 1, .parts = {{.source = *source}}, .is_matrix = true});
 }
 
 vkssm_status vks_bind_array(vks_binder *binder, const vks_bind_part *parts, uint32_t n_part, uint32_t n_dim,
@@ -125,11 +122,8 @@ vkssm_status vks_bind_computed_matrix(vks_binder *binder, const char *name, floa
     uint64_t size, n = (uint64_t)n_row * n_column;
     *out = make_matrix(dtype, n_row, n_column, &size);
     note_matrix(binder, n, dtype);
-    vks_binder_item item = {.out = out,
-                            .size = size,
-                            .n_part = 1,
-                            .parts = {computed_part(name, values, n)},
-                            .is_matrix = true};
+    vks_binder_item item = {
+        .out = out, .size = size, .n_part = 1, .parts = {computed_part(name, values, n)}, .is_matrix = true};
     return add_computed(binder, &item, values, n_parameter);
 }
 
@@ -184,8 +178,8 @@ static void write_element(uint8_t *data, vkssm_dtype dtype, uint64_t i, float va
 
 // ---- matrices -------------------------------------------------------------------------------------------------------
 
-// A made-up matrix takes its rows from one stretch of values, or of rows for block types, each from another place: making
-// every value by itself would take longer than bringing it to the device.
+// A made-up matrix takes its rows from one stretch of values, or of rows for block types, each from another place:
+// making every value by itself would take longer than bringing it to the device.
 enum { N_STRETCH = 1 << 16, N_STRETCH_ROW = 61 };
 
 // What filling the rows of a matrix needs besides them.
@@ -256,7 +250,8 @@ static vkssm_status begin_rows(const vks_binder *binder, const vks_binder_item *
     }
     if (ok) return VKSSM_OK;
     finish_rows(m);
-    return vks_fail(binder->log, VKSSM_ERR_OOM_HOST, "%s: tensor %s: out of memory", binder->path, item->parts[0].source.name);
+    return vks_fail(binder->log, VKSSM_ERR_OOM_HOST, "%s: tensor %s: out of memory", binder->path,
+                    item->parts[0].source.name);
 }
 
 static void fill_rows(const row_maker *m, uint32_t first, uint32_t n_row, uint8_t *out) {

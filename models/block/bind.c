@@ -28,11 +28,11 @@ static const char *shape_text(char *text, size_t size, uint32_t n_dim, const uin
 // Without weights every tensor asked for is made up; see vks_synthetic_value.
 static void make_up(const char *name, uint32_t n_dim, const uint64_t *shape, vkssm_named_tensor *out) {
     static const char *const kinds[] = {"A_log", "dt_bias", "D"};
-    *out = (vkssm_named_tensor){
-        .name = strstr(name, "norm")                                     ? "norm"
-                : strstr(name, "embedding") || strstr(name, "lm_head") ? "embedding"
-                                                                       : "weights",
-        .dtype = VKSSM_DTYPE_F16, .n_dim = n_dim};
+    *out = (vkssm_named_tensor){.name = strstr(name, "norm")                                   ? "norm"
+                                        : strstr(name, "embedding") || strstr(name, "lm_head") ? "embedding"
+                                                                                               : "weights",
+                                .dtype = VKSSM_DTYPE_F16,
+                                .n_dim = n_dim};
     for (size_t i = 0; i < VKS_COUNT(kinds); i++)
         if (strcmp(name, kinds[i]) == 0) out->name = kinds[i];
     out->size = vkssm_dtype_size(out->dtype);

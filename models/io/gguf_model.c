@@ -40,8 +40,9 @@ static vkssm_status read_arch(const vks_gguf *gguf, char out[16]) {
             strcpy(out, known[i]);
             return VKSSM_OK;
         }
-    return vks_fail(gguf->log, VKSSM_ERR_UNSUPPORTED, "%s: key general.architecture: mamba or mamba2 expected, %.*s found",
-                    gguf->path, text.size < 80 ? (int)text.size : 80, text.text);
+    return vks_fail(gguf->log, VKSSM_ERR_UNSUPPORTED,
+                    "%s: key general.architecture: mamba or mamba2 expected, %.*s found", gguf->path,
+                    text.size < 80 ? (int)text.size : 80, text.text);
 }
 
 // ---- tensors --------------------------------------------------------------------------------------------------------
@@ -83,7 +84,8 @@ static bool reshape(vks_gguf_shape shape, vkssm_named_tensor *tensor) {
     return false;
 }
 
-static vkssm_status add_tensor(const vks_gguf *gguf, const char *arch, vkssm_named_tensor tensor, vks_tensor_list *list) {
+static vkssm_status add_tensor(const vks_gguf *gguf, const char *arch, vkssm_named_tensor tensor,
+                               vks_tensor_list *list) {
     char name[128];
     const char *from = tensor.name;
     for (size_t i = 0; i < vks_gguf_n_name; i++) {
@@ -93,9 +95,9 @@ static vkssm_status add_tensor(const vks_gguf *gguf, const char *arch, vkssm_nam
         if (layer < 0) continue;
         snprintf(name, sizeof name, entry->model, (unsigned)layer);
         if (!reshape(entry->shape, &tensor))
-            return vks_fail(gguf->log, VKSSM_ERR_FORMAT, "%s: tensor %s: %s expected, %u dimensions found", gguf->path, from,
-                            entry->shape == VKS_GGUF_CONV ? "2 dimensions" : "a vector, or a matrix of its values",
-                            tensor.n_dim);
+            return vks_fail(
+                gguf->log, VKSSM_ERR_FORMAT, "%s: tensor %s: %s expected, %u dimensions found", gguf->path, from,
+                entry->shape == VKS_GGUF_CONV ? "2 dimensions" : "a vector, or a matrix of its values", tensor.n_dim);
         tensor.name = name;
         break;
     }
@@ -114,8 +116,8 @@ vkssm_status vks_gguf_model_tensors(const vks_gguf *gguf, vks_tensor_list *out) 
     vks_tensor_list_sort(out);
     for (size_t i = 1; i < out->n; i++)
         if (strcmp(out->items[i - 1].name, out->items[i].name) == 0)
-            return vks_fail(gguf->log, VKSSM_ERR_FORMAT, "%s: two tensors stand for " VKS_NAME ", one expected", gguf->path,
-                            out->items[i].name);
+            return vks_fail(gguf->log, VKSSM_ERR_FORMAT, "%s: two tensors stand for " VKS_NAME ", one expected",
+                            gguf->path, out->items[i].name);
     return VKSSM_OK;
 }
 
@@ -155,18 +157,20 @@ static vkssm_status read_sizes(const vks_gguf *gguf, const char *arch, sizes *s)
     VKS_TRY(vks_gguf_integer(gguf, "tokenizer.ggml.bos_token_id", 0, (1 << 24) - 1, &s->bos));
     VKS_TRY(vks_gguf_integer(gguf, "tokenizer.ggml.eos_token_id", 0, (1 << 24) - 1, &s->eos));
     if (!vks_gguf_tensor(gguf, "token_embd.weight", &tensor) || tensor.n_dim != 2)
-        return vks_fail(gguf->log, VKSSM_ERR_FORMAT, "%s: tensor token_embd.weight of two dimensions expected, none found",
-                        gguf->path);
+        return vks_fail(gguf->log, VKSSM_ERR_FORMAT,
+                        "%s: tensor token_embd.weight of two dimensions expected, none found", gguf->path);
     s->n_vocab = tensor.shape[0] < 1 << 24 ? (int64_t)tensor.shape[0] : 1 << 24; // too many is refused with the rest
     s->conv_bias = vks_gguf_tensor(gguf, "blk.0.ssm_conv1d.bias", &tensor);
     s->tied_head = !vks_gguf_tensor(gguf, "output.weight", &tensor);
     if (s->n_inner % s->n_channel != 0)
-        return vks_fail(gguf->log, VKSSM_ERR_FORMAT, "%s: key %s.ssm.inner_size: a multiple of embedding_length (%lld) expected, "
-                                                     "%lld found",
+        return vks_fail(gguf->log, VKSSM_ERR_FORMAT,
+                        "%s: key %s.ssm.inner_size: a multiple of embedding_length (%lld) expected, "
+                        "%lld found",
                         gguf->path, arch, (long long)s->n_channel, (long long)s->n_inner);
     if (strcmp(arch, "mamba2") == 0 && s->n_inner % s->n_rank != 0)
-        return vks_fail(gguf->log, VKSSM_ERR_FORMAT, "%s: key mamba2.ssm.time_step_rank: a divisor of inner_size (%lld) "
-                                                     "expected, %lld found",
+        return vks_fail(gguf->log, VKSSM_ERR_FORMAT,
+                        "%s: key mamba2.ssm.time_step_rank: a divisor of inner_size (%lld) "
+                        "expected, %lld found",
                         gguf->path, (long long)s->n_inner, (long long)s->n_rank);
     return VKSSM_OK;
 }
@@ -189,12 +193,13 @@ vkssm_status vks_gguf_read_config(const vks_gguf *gguf, vks_config **out) {
     else
         snprintf(parts, sizeof parts, "\"model_type\": \"%s\", \"time_step_rank\": %lld, \"intermediate_size\": %lld",
                  s.has_norms ? "falcon_mamba" : "mamba", (long long)s.n_rank, (long long)s.n_inner);
-    int size = snprintf(text, sizeof text,
-                        "{%s, \"hidden_size\": %lld, \"num_hidden_layers\": %lld, \"conv_kernel\": %lld, \"state_size\": %lld, "
-                        "\"expand\": %lld, \"vocab_size\": %lld, \"layer_norm_epsilon\": %.9g, \"use_bias\": false, "
-                        "\"use_conv_bias\": %s, \"tie_word_embeddings\": %s, \"bos_token_id\": %lld, \"eos_token_id\": %lld}",
-                        parts, (long long)s.n_channel, (long long)s.n_layer, (long long)s.n_tap, (long long)s.n_state,
-                        (long long)(s.n_inner / s.n_channel), (long long)s.n_vocab, s.eps, word(s.conv_bias),
-                        word(s.tied_head), (long long)s.bos, (long long)s.eos);
+    int size = snprintf(
+        text, sizeof text,
+        "{%s, \"hidden_size\": %lld, \"num_hidden_layers\": %lld, \"conv_kernel\": %lld, \"state_size\": %lld, "
+        "\"expand\": %lld, \"vocab_size\": %lld, \"layer_norm_epsilon\": %.9g, \"use_bias\": false, "
+        "\"use_conv_bias\": %s, \"tie_word_embeddings\": %s, \"bos_token_id\": %lld, \"eos_token_id\": %lld}",
+        parts, (long long)s.n_channel, (long long)s.n_layer, (long long)s.n_tap, (long long)s.n_state,
+        (long long)(s.n_inner / s.n_channel), (long long)s.n_vocab, s.eps, word(s.conv_bias), word(s.tied_head),
+        (long long)s.bos, (long long)s.eos);
     return vks_config_parse(gguf->path, text, (size_t)size, gguf->log, out);
 }

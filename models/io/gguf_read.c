@@ -24,8 +24,9 @@ static uint64_t left(const reader *in) {
 }
 
 static vkssm_status ends_early(const reader *in, const char *what, uint64_t wanted) {
-    return vks_fail(in->log, VKSSM_ERR_FORMAT, "%s: %llu bytes of %s expected at byte %llu, %llu found, the rest of the file",
-                    in->path, (ull)wanted, what, (ull)in->at, (ull)left(in));
+    return vks_fail(in->log, VKSSM_ERR_FORMAT,
+                    "%s: %llu bytes of %s expected at byte %llu, %llu found, the rest of the file", in->path,
+                    (ull)wanted, what, (ull)in->at, (ull)left(in));
 }
 
 static uint64_t little_endian(const uint8_t *bytes, unsigned n) {
@@ -56,9 +57,12 @@ static vkssm_status read_name(reader *in, const char *what, char **out) {
     vks_gguf_text text;
     VKS_TRY(read_text(in, what, &text));
     if (text.size == 0 || text.size > MAX_KEY || memchr(text.text, 0, text.size))
-        return vks_fail(in->log, VKSSM_ERR_FORMAT, "%s: %s before byte %llu: 1 to %d bytes without a zero expected, %s found",
-                        in->path, what, (ull)in->at, MAX_KEY,
-                        text.size == 0 ? "none" : text.size > MAX_KEY ? "more" : "a zero");
+        return vks_fail(in->log, VKSSM_ERR_FORMAT,
+                        "%s: %s before byte %llu: 1 to %d bytes without a zero expected, %s found", in->path, what,
+                        (ull)in->at, MAX_KEY,
+                        text.size == 0        ? "none"
+                        : text.size > MAX_KEY ? "more"
+                                              : "a zero");
     *out = vks_alloc(text.size + 1);
     if (!*out) return vks_fail(in->log, VKSSM_ERR_OOM_HOST, "%s: out of memory for %s", in->path, what);
     memcpy(*out, text.text, text.size);
@@ -99,8 +103,9 @@ static vkssm_status read_items(reader *in, vks_gguf_value *value) {
         return VKSSM_OK;
     }
     if (value->n > left(in) / item) // not the product, which may be beyond 64 bits
-        return vks_fail(in->log, VKSSM_ERR_FORMAT, "%s: key " VKS_NAME ": %llu items of %u bytes expected, %llu bytes found",
-                        in->path, value->key, (ull)value->n, item, (ull)left(in));
+        return vks_fail(in->log, VKSSM_ERR_FORMAT,
+                        "%s: key " VKS_NAME ": %llu items of %u bytes expected, %llu bytes found", in->path, value->key,
+                        (ull)value->n, item, (ull)left(in));
     in->at += value->n * item;
     return value->type == VKS_GGUF_BOOL ? check_bools(in, value) : VKSSM_OK;
 }
@@ -114,7 +119,8 @@ static vkssm_status read_value(reader *in, vks_gguf_value *value) {
         VKS_TRY(read_type(in, value->key, &value->type));
         VKS_TRY(read_number(in, 8, "an array's length", &value->n));
         if (value->type == VKS_GGUF_ARRAY)
-            return vks_fail(in->log, VKSSM_ERR_UNSUPPORTED, "%s: key " VKS_NAME ": an array of arrays", in->path, value->key);
+            return vks_fail(in->log, VKSSM_ERR_UNSUPPORTED, "%s: key " VKS_NAME ": an array of arrays", in->path,
+                            value->key);
     }
     return read_items(in, value);
 }
@@ -153,7 +159,8 @@ static vkssm_status find_dtype(const reader *in, const char *name, uint64_t type
         }
     const char *known = vks_gguf_type_name(type);
     return vks_fail(in->log, VKSSM_ERR_UNSUPPORTED,
-                    "%s: tensor " VKS_NAME ": a type of F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q6_K expected, %s (number %llu) found",
+                    "%s: tensor " VKS_NAME
+                    ": a type of F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q6_K expected, %s (number %llu) found",
                     in->path, name, known ? known : "an unknown one", (ull)type);
 }
 
@@ -162,8 +169,9 @@ static vkssm_status read_shape(reader *in, vkssm_named_tensor *tensor) {
     uint64_t n_dim = 0, shape[MAX_GGUF_DIM] = {0};
     VKS_TRY(read_number(in, 4, "a tensor's number of dimensions", &n_dim));
     if (n_dim > MAX_GGUF_DIM)
-        return vks_fail(in->log, VKSSM_ERR_FORMAT, "%s: tensor " VKS_NAME ": at most %d dimensions expected, %llu found",
-                        in->path, tensor->name, MAX_GGUF_DIM, (ull)n_dim);
+        return vks_fail(in->log, VKSSM_ERR_FORMAT,
+                        "%s: tensor " VKS_NAME ": at most %d dimensions expected, %llu found", in->path, tensor->name,
+                        MAX_GGUF_DIM, (ull)n_dim);
     tensor->n_dim = (uint32_t)n_dim;
     for (uint64_t i = 0; i < n_dim; i++) {
         VKS_TRY(read_number(in, 8, "a tensor's dimension", &shape[i]));
@@ -176,15 +184,17 @@ static vkssm_status find_size(const reader *in, vkssm_named_tensor *tensor) {
     uint64_t length = vks_block_length(tensor->dtype), n = 1;
     uint64_t row = tensor->n_dim ? tensor->shape[tensor->n_dim - 1] : 1;
     if (row % length != 0)
-        return vks_fail(in->log, VKSSM_ERR_FORMAT, "%s: tensor " VKS_NAME ": rows of a multiple of %llu values for %s expected, "
-                                                   "%llu found",
+        return vks_fail(in->log, VKSSM_ERR_FORMAT,
+                        "%s: tensor " VKS_NAME ": rows of a multiple of %llu values for %s expected, "
+                        "%llu found",
                         in->path, tensor->name, (ull)length, vkssm_dtype_name(tensor->dtype), (ull)row);
     bool fits = true;
     for (uint32_t i = 0; i < tensor->n_dim; i++)
         fits = fits && vks_mul_u64(n, tensor->shape[i], &n);
     if (!fits || n > INT64_MAX || !vks_mul_u64(n / length, vks_block_size(tensor->dtype), &tensor->size))
-        return vks_fail(in->log, VKSSM_ERR_FORMAT, "%s: tensor " VKS_NAME ": a number of values that fits 63 bits expected",
-                        in->path, tensor->name);
+        return vks_fail(in->log, VKSSM_ERR_FORMAT,
+                        "%s: tensor " VKS_NAME ": a number of values that fits 63 bits expected", in->path,
+                        tensor->name);
     return VKSSM_OK;
 }
 
@@ -200,16 +210,18 @@ static vkssm_status read_tensor(reader *in, uint64_t alignment, vkssm_named_tens
     VKS_TRY(find_dtype(in, tensor->name, type, &tensor->dtype));
     VKS_TRY(find_size(in, tensor));
     if (*offset % alignment == 0) return VKSSM_OK;
-    return vks_fail(in->log, VKSSM_ERR_FORMAT, "%s: tensor " VKS_NAME ": an offset that is a multiple of %llu expected, "
-                                               "%llu found",
+    return vks_fail(in->log, VKSSM_ERR_FORMAT,
+                    "%s: tensor " VKS_NAME ": an offset that is a multiple of %llu expected, "
+                    "%llu found",
                     in->path, tensor->name, (ull)alignment, (ull)*offset);
 }
 
 static vkssm_status place_tensor(const reader *in, uint64_t data_at, uint64_t offset, vkssm_named_tensor *tensor) {
     uint64_t data_size = in->size - data_at;
     if (offset > data_size || tensor->size > data_size - offset)
-        return vks_fail(in->log, VKSSM_ERR_FORMAT, "%s: tensor " VKS_NAME ": %llu bytes at data byte %llu expected, the file "
-                                                   "has %llu bytes of data",
+        return vks_fail(in->log, VKSSM_ERR_FORMAT,
+                        "%s: tensor " VKS_NAME ": %llu bytes at data byte %llu expected, the file "
+                        "has %llu bytes of data",
                         in->path, tensor->name, (ull)tensor->size, (ull)offset, (ull)data_size);
     tensor->data = tensor->size > 0 ? in->data + data_at + offset : NULL;
     return VKSSM_OK;
@@ -226,14 +238,14 @@ static vkssm_status check_tensors(const reader *in, vks_tensor_list *list) {
     for (size_t i = 1; i < list->n; i++) {
         const vkssm_named_tensor *a = &list->items[i - 1], *b = &list->items[i];
         if (a->size > 0 && (const uint8_t *)a->data + a->size > (const uint8_t *)b->data)
-            return vks_fail(in->log, VKSSM_ERR_FORMAT, "%s: tensor " VKS_NAME " overlaps tensor " VKS_NAME, in->path, b->name,
-                            a->name);
+            return vks_fail(in->log, VKSSM_ERR_FORMAT, "%s: tensor " VKS_NAME " overlaps tensor " VKS_NAME, in->path,
+                            b->name, a->name);
     }
     vks_tensor_list_sort(list);
     for (size_t i = 1; i < list->n; i++)
         if (strcmp(list->items[i - 1].name, list->items[i].name) == 0)
-            return vks_fail(in->log, VKSSM_ERR_FORMAT, "%s: tensor " VKS_NAME " is there twice, expected once", in->path,
-                            list->items[i].name);
+            return vks_fail(in->log, VKSSM_ERR_FORMAT, "%s: tensor " VKS_NAME " is there twice, expected once",
+                            in->path, list->items[i].name);
     return VKSSM_OK;
 }
 
@@ -255,7 +267,8 @@ static vkssm_status read_tensors(reader *in, uint64_t n, uint64_t alignment, vks
     }
     if (!offsets) status = vks_fail(in->log, VKSSM_ERR_OOM_HOST, "%s: out of memory for the tensors", in->path);
     uint64_t data_at = vks_align_up(in->at, alignment);
-    if (status == VKSSM_OK && n > 0 && data_at > in->size) status = ends_early(in, "padding before the data", data_at - in->at);
+    if (status == VKSSM_OK && n > 0 && data_at > in->size)
+        status = ends_early(in, "padding before the data", data_at - in->at);
     for (uint64_t i = 0; i < n && status == VKSSM_OK; i++)
         status = place_tensor(in, data_at, offsets[i], &list->items[i]);
     vks_free(offsets);

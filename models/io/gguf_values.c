@@ -12,12 +12,18 @@ static const struct {
     unsigned size;
     const char *words;
 } value_types[VKS_GGUF_TYPE_COUNT] = {
-    [VKS_GGUF_U8] = {1, "an unsigned 8-bit integer"},   [VKS_GGUF_I8] = {1, "an 8-bit integer"},
-    [VKS_GGUF_U16] = {2, "an unsigned 16-bit integer"}, [VKS_GGUF_I16] = {2, "a 16-bit integer"},
-    [VKS_GGUF_U32] = {4, "an unsigned 32-bit integer"}, [VKS_GGUF_I32] = {4, "a 32-bit integer"},
-    [VKS_GGUF_F32] = {4, "a 32-bit float"},             [VKS_GGUF_BOOL] = {1, "a bool"},
-    [VKS_GGUF_STRING] = {0, "a string"},                [VKS_GGUF_ARRAY] = {0, "an array"},
-    [VKS_GGUF_U64] = {8, "an unsigned 64-bit integer"}, [VKS_GGUF_I64] = {8, "a 64-bit integer"},
+    [VKS_GGUF_U8] = {1, "an unsigned 8-bit integer"},
+    [VKS_GGUF_I8] = {1, "an 8-bit integer"},
+    [VKS_GGUF_U16] = {2, "an unsigned 16-bit integer"},
+    [VKS_GGUF_I16] = {2, "a 16-bit integer"},
+    [VKS_GGUF_U32] = {4, "an unsigned 32-bit integer"},
+    [VKS_GGUF_I32] = {4, "a 32-bit integer"},
+    [VKS_GGUF_F32] = {4, "a 32-bit float"},
+    [VKS_GGUF_BOOL] = {1, "a bool"},
+    [VKS_GGUF_STRING] = {0, "a string"},
+    [VKS_GGUF_ARRAY] = {0, "an array"},
+    [VKS_GGUF_U64] = {8, "an unsigned 64-bit integer"},
+    [VKS_GGUF_I64] = {8, "a 64-bit integer"},
     [VKS_GGUF_F64] = {8, "a 64-bit float"},
 };
 
@@ -30,11 +36,12 @@ const char *vks_gguf_value_words(vks_gguf_type type) {
 }
 
 static const char *const tensor_types[] = {
-    [0] = "F32",      [1] = "F16",      [2] = "Q4_0",     [3] = "Q4_1",   [6] = "Q5_0",    [7] = "Q5_1",   [8] = "Q8_0",
-    [9] = "Q8_1",     [10] = "Q2_K",    [11] = "Q3_K",    [12] = "Q4_K",  [13] = "Q5_K",   [14] = "Q6_K",  [15] = "Q8_K",
-    [16] = "IQ2_XXS", [17] = "IQ2_XS",  [18] = "IQ3_XXS", [19] = "IQ1_S", [20] = "IQ4_NL", [21] = "IQ3_S", [22] = "IQ2_S",
-    [23] = "IQ4_XS",  [24] = "I8",      [25] = "I16",     [26] = "I32",   [27] = "I64",    [28] = "F64",   [29] = "IQ1_M",
-    [30] = "BF16",    [34] = "TQ1_0",   [35] = "TQ2_0",   [39] = "MXFP4",
+    [0] = "F32",     [1] = "F16",    [2] = "Q4_0",     [3] = "Q4_1",    [6] = "Q5_0",     [7] = "Q5_1",
+    [8] = "Q8_0",    [9] = "Q8_1",   [10] = "Q2_K",    [11] = "Q3_K",   [12] = "Q4_K",    [13] = "Q5_K",
+    [14] = "Q6_K",   [15] = "Q8_K",  [16] = "IQ2_XXS", [17] = "IQ2_XS", [18] = "IQ3_XXS", [19] = "IQ1_S",
+    [20] = "IQ4_NL", [21] = "IQ3_S", [22] = "IQ2_S",   [23] = "IQ4_XS", [24] = "I8",      [25] = "I16",
+    [26] = "I32",    [27] = "I64",   [28] = "F64",     [29] = "IQ1_M",  [30] = "BF16",    [34] = "TQ1_0",
+    [35] = "TQ2_0",  [39] = "MXFP4",
 };
 
 const char *vks_gguf_type_name(uint64_t type) {
@@ -63,8 +70,8 @@ const vks_gguf_value *vks_gguf_find(const vks_gguf *gguf, const char *key) {
 }
 
 static vkssm_status wrong_type(const vks_gguf *gguf, const vks_gguf_value *value, const char *expected) {
-    return vks_fail(gguf->log, VKSSM_ERR_FORMAT, "%s: key %s: %s expected, %s%s found", gguf->path, value->key, expected,
-                    value->is_array ? "an array, each item " : "", vks_gguf_value_words(value->type));
+    return vks_fail(gguf->log, VKSSM_ERR_FORMAT, "%s: key %s: %s expected, %s%s found", gguf->path, value->key,
+                    expected, value->is_array ? "an array, each item " : "", vks_gguf_value_words(value->type));
 }
 
 vkssm_status vks_gguf_require(const vks_gguf *gguf, const char *key) {
@@ -111,7 +118,8 @@ vkssm_status vks_gguf_real(const vks_gguf *gguf, const char *key, double *out) {
     else
         found = single;
     if (!isfinite(found))
-        return vks_fail(gguf->log, VKSSM_ERR_FORMAT, "%s: key %s: a finite number expected, %g found", gguf->path, key, found);
+        return vks_fail(gguf->log, VKSSM_ERR_FORMAT, "%s: key %s: a finite number expected, %g found", gguf->path, key,
+                        found);
     *out = found;
     return VKSSM_OK;
 }

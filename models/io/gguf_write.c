@@ -83,7 +83,8 @@ void vks_gguf_add_item(vks_gguf_writer *w, const char *text, size_t size) {
 
 // ---- tensors --------------------------------------------------------------------------------------------------------
 
-void vks_gguf_add_tensor(vks_gguf_writer *w, const char *name, vkssm_dtype dtype, uint32_t n_dim, const uint64_t *shape) {
+void vks_gguf_add_tensor(vks_gguf_writer *w, const char *name, vkssm_dtype dtype, uint32_t n_dim,
+                         const uint64_t *shape) {
     uint64_t n = 1;
     append_text(w, true, name, strlen(name));
     append_number(w, true, n_dim, 4);

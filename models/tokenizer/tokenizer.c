@@ -88,8 +88,8 @@ bool vkssm_tokenizer_adds_bos(const vkssm_tokenizer *tokenizer) {
 }
 
 int32_t vks_tokenizer_find(const vkssm_tokenizer *tokenizer, const char *text, size_t size) {
-    const vks_vocab_entry *entry =
-        tokenizer->pieces ? vks_bpe_find(&tokenizer->bpe, text, size) : vks_bpe_find_spelled(&tokenizer->bpe, text, size);
+    const vks_vocab_entry *entry = tokenizer->pieces ? vks_bpe_find(&tokenizer->bpe, text, size)
+                                                     : vks_bpe_find_spelled(&tokenizer->bpe, text, size);
     if (entry) return entry->id;
     const vks_added_token *added = vks_added_find(&tokenizer->added, text, size);
     return added ? added->id : -1;

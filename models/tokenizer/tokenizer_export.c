@@ -81,16 +81,18 @@ static void fill(const vkssm_tokenizer *t, vks_merge *merges, vks_token_lists *o
 vkssm_status vks_tokenizer_to_lists(const vkssm_tokenizer *t, const char *name, size_t n_row, const vkssm_log *log,
                                     vks_token_lists *out) {
     const char *cutting = t->pieces ? NULL : name_of_cutting(t);
-    *out = (vks_token_lists){.name = name, .n_token = n_row, .bos = t->bos, .eos = t->eos, .unk = t->bpe.unk_id,
-                             .adds_bos = t->adds_bos};
+    *out = (vks_token_lists){
+        .name = name, .n_token = n_row, .bos = t->bos, .eos = t->eos, .unk = t->bpe.unk_id, .adds_bos = t->adds_bos};
     if (!cutting)
-        return vks_fail(log, VKSSM_ERR_UNSUPPORTED,
-                        "%s: a tokenizer that cuts words by GPT-2's pattern expected: others have no name in GGUF files", name);
+        return vks_fail(
+            log, VKSSM_ERR_UNSUPPORTED,
+            "%s: a tokenizer that cuts words by GPT-2's pattern expected: others have no name in GGUF files", name);
     if (n_row < t->n_token)
-        return vks_fail(log, VKSSM_ERR_FORMAT, "%s: at most %zu tokens, the rows of the embedding, expected, %u found", name,
-                        n_row, t->n_token);
+        return vks_fail(log, VKSSM_ERR_FORMAT, "%s: at most %zu tokens, the rows of the embedding, expected, %u found",
+                        name, n_row, t->n_token);
     if (t->nfc)
-        vks_log(log, VKSSM_LOG_WARNING, "%s: GGUF files do not say that texts are normalised (NFC) before they are cut", name);
+        vks_log(log, VKSSM_LOG_WARNING, "%s: GGUF files do not say that texts are normalised (NFC) before they are cut",
+                name);
     snprintf(out->pre, sizeof out->pre, "%s", cutting);
     size_t size = PAD_SIZE * n_row + 1;
     for (size_t i = 0; i < t->n_token; i++)

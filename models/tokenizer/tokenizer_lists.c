@@ -52,8 +52,10 @@ static json_t *make_pretokenizer(const cutting *c) {
     for (size_t i = 0; i < VKS_COUNT(c->before); i++)
         if (c->before[i]) failed |= json_array_append_new(steps, split_step(c->before[i]));
     for (size_t i = 0; i < VKS_COUNT(c->after); i++) // its spelling comes last, so these see the text itself
-        if (c->after[i] && i == 0) failed |= json_array_append_new(steps, split_step(
-            "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"));
+        if (c->after[i] && i == 0)
+            failed |= json_array_append_new(
+                steps,
+                split_step("'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"));
     for (size_t i = 0; i < VKS_COUNT(c->after); i++)
         if (c->after[i]) failed |= json_array_append_new(steps, split_step(c->after[i]));
     bool by_pattern = !c->alone && !c->after[0];
@@ -92,8 +94,9 @@ static vkssm_status add_token(const builder *b, size_t id) {
         failed = json_array_append_new(b->added, json_pack("{s:O, s:i, s:b, s:b}", "content", text, "id", (int)id,
                                                            "special", special, "normalized", 0));
     } else if (json_object_get(b->vocab, json_string_value(text))) {
-        vkssm_status status = vks_fail(b->log, VKSSM_ERR_FORMAT, "%s: token %zu: \"%.80s\" is there twice, expected once",
-                                       b->lists->name, id, json_string_value(text));
+        vkssm_status status =
+            vks_fail(b->log, VKSSM_ERR_FORMAT, "%s: token %zu: \"%.80s\" is there twice, expected once", b->lists->name,
+                     id, json_string_value(text));
         json_decref(text);
         return status;
     } else {
@@ -107,7 +110,8 @@ static vkssm_status add_merge(const builder *b, size_t rank) {
     vks_token_text merge = b->lists->merges[rank];
     size_t bad;
     if (!vks_utf8_check(merge.text, merge.size, &bad))
-        return vks_fail(b->log, VKSSM_ERR_FORMAT, "%s: merge %zu: UTF-8 expected, other bytes found", b->lists->name, rank);
+        return vks_fail(b->log, VKSSM_ERR_FORMAT, "%s: merge %zu: UTF-8 expected, other bytes found", b->lists->name,
+                        rank);
     return json_array_append_new(b->merges, json_stringn(merge.text, merge.size)) ? out_of_memory(b) : VKSSM_OK;
 }
 
@@ -129,11 +133,13 @@ static vkssm_status build(const builder *b, const cutting *c, char **text) {
 vkssm_status vks_tokenizer_from_merges(const vks_token_lists *lists, const vkssm_log *log, vkssm_tokenizer **out) {
     const cutting *c = find_cutting(lists->pre);
     if (!c)
-        return vks_fail(log, VKSSM_ERR_UNSUPPORTED,
-                        "%s: key tokenizer.ggml.pre: one of gpt-2, starcoder, llama-bpe, qwen2, falcon, default and their "
-                        "like expected, %s found",
-                        lists->name, lists->pre);
-    if (!lists->pre[0]) vks_log(log, VKSSM_LOG_WARNING, "%s: key tokenizer.ggml.pre is missing: \"default\"", lists->name);
+        return vks_fail(
+            log, VKSSM_ERR_UNSUPPORTED,
+            "%s: key tokenizer.ggml.pre: one of gpt-2, starcoder, llama-bpe, qwen2, falcon, default and their "
+            "like expected, %s found",
+            lists->name, lists->pre);
+    if (!lists->pre[0])
+        vks_log(log, VKSSM_LOG_WARNING, "%s: key tokenizer.ggml.pre is missing: \"default\"", lists->name);
     builder b = {lists, log, json_object(), json_array(), json_array()};
     char *text;
     vkssm_status status = build(&b, c, &text);
@@ -142,7 +148,8 @@ vkssm_status vks_tokenizer_from_merges(const vks_token_lists *lists, const vkssm
     json_decref(b.merges);
     if (status == VKSSM_OK) status = vks_tokenizer_parse(lists->name, text, strlen(text), NULL, NULL, 0, log, out);
     free(text); // jansson's
-    if (status == VKSSM_OK) memcpy((*out)->pre, lists->pre[0] ? lists->pre : "default", lists->pre[0] ? sizeof lists->pre : 8);
+    if (status == VKSSM_OK)
+        memcpy((*out)->pre, lists->pre[0] ? lists->pre : "default", lists->pre[0] ? sizeof lists->pre : 8);
     return status;
 }
 
@@ -151,8 +158,8 @@ vkssm_status vks_tokenizer_from_merges(const vks_token_lists *lists, const vkssm
 static vkssm_status set_token(const vks_token_lists *lists, const vkssm_log *log, const char *key, int32_t id,
                               const vkssm_tokenizer *t, int32_t *out) {
     if (id >= 0 && ((uint32_t)id >= t->n_token || !t->slots[id]))
-        return vks_fail(log, VKSSM_ERR_FORMAT, "%s: key tokenizer.ggml.%s: the id of a token expected, %d found", lists->name,
-                        key, id);
+        return vks_fail(log, VKSSM_ERR_FORMAT, "%s: key tokenizer.ggml.%s: the id of a token expected, %d found",
+                        lists->name, key, id);
     *out = id;
     return VKSSM_OK;
 }
@@ -162,14 +169,15 @@ vkssm_status vks_tokenizer_from_lists(const vks_token_lists *lists, const vkssm_
     if (lists->n_token == 0 || lists->n_token > VKS_MAX_TOKEN_ID)
         return vks_fail(log, VKSSM_ERR_FORMAT, "%s: 1 to %d tokens expected, %zu found", lists->name, VKS_MAX_TOKEN_ID,
                         lists->n_token);
-    VKS_TRY(lists->sentencepiece ? vks_tokenizer_from_pieces(lists, log, out) : vks_tokenizer_from_merges(lists, log, out));
+    VKS_TRY(lists->sentencepiece ? vks_tokenizer_from_pieces(lists, log, out)
+                                 : vks_tokenizer_from_merges(lists, log, out));
     vkssm_tokenizer *t = *out;
     vkssm_status status = set_token(lists, log, "bos_token_id", lists->bos, t, &t->bos);
     if (status == VKSSM_OK) status = set_token(lists, log, "eos_token_id", lists->eos, t, &t->eos);
     t->adds_bos = lists->adds_bos;
     if (status == VKSSM_OK && t->adds_bos && t->bos < 0)
-        status = vks_fail(log, VKSSM_ERR_FORMAT, "%s: key tokenizer.ggml.add_bos_token is true, but there is no bos_token_id",
-                          lists->name);
+        status = vks_fail(log, VKSSM_ERR_FORMAT,
+                          "%s: key tokenizer.ggml.add_bos_token is true, but there is no bos_token_id", lists->name);
     if (status != VKSSM_OK) vkssm_tokenizer_destroy(out);
     return status;
 }

@@ -1,7 +1,7 @@
-// Pieces with scores (Kudo and Richardson 2018, the BPE kind): of all neighbours that together spell a piece, those of the
-// highest score are joined first, the leftmost among equals. That is byte-pair encoding whose merges are all the ways to cut
-// a piece in two pieces, ranked by the score of the whole, over characters instead of bytes. A character that is no piece
-// becomes its bytes' tokens.
+// Pieces with scores (Kudo and Richardson 2018, the BPE kind): of all neighbours that together spell a piece, those of
+// the highest score are joined first, the leftmost among equals. That is byte-pair encoding whose merges are all the
+// ways to cut a piece in two pieces, ranked by the score of the whole, over characters instead of bytes. A character
+// that is no piece becomes its bytes' tokens.
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,7 +59,9 @@ static vkssm_status place_token(maker *m, size_t id, char **pool, char **added_p
     if (is_whole(type)) {
         vks_added_token *added = &m->t->added.tokens[m->t->added.n++];
         memcpy(*added_pool, token.text, token.size);
-        *added = (vks_added_token){.content = *added_pool, .size = (uint32_t)token.size, .id = (int32_t)id,
+        *added = (vks_added_token){.content = *added_pool,
+                                   .size = (uint32_t)token.size,
+                                   .id = (int32_t)id,
                                    .special = type != VKS_TOKEN_USER_DEFINED};
         *added_pool += token.size;
         return VKSSM_OK;
@@ -68,8 +70,9 @@ static vkssm_status place_token(maker *m, size_t id, char **pool, char **added_p
     if (type == VKS_TOKEN_BYTE) {
         int byte = byte_of(token);
         if (byte < 0)
-            return vks_fail(m->log, VKSSM_ERR_FORMAT, "%s: token %zu: a byte as <0x00> to <0xFF> expected, \"%.*s\" found",
-                            m->lists->name, id, token.size < 80 ? (int)token.size : 80, token.text);
+            return vks_fail(m->log, VKSSM_ERR_FORMAT,
+                            "%s: token %zu: a byte as <0x00> to <0xFF> expected, \"%.*s\" found", m->lists->name, id,
+                            token.size < 80 ? (int)token.size : 80, token.text);
         bpe->byte_id[byte] = (int32_t)id;
         **pool = (char)byte;
         entry.size = 1;
@@ -117,7 +120,8 @@ static vkssm_status order_pieces(const maker *m) {
     for (size_t i = 1; i < bpe->n_vocab; i++) {
         const vks_vocab_entry *a = &bpe->vocab[i - 1], *b = &bpe->vocab[i];
         if (a->size == b->size && memcmp(a->bytes, b->bytes, a->size) == 0)
-            return vks_fail(m->log, VKSSM_ERR_FORMAT, "%s: tokens %d and %d are spelled alike", m->lists->name, a->id, b->id);
+            return vks_fail(m->log, VKSSM_ERR_FORMAT, "%s: tokens %d and %d are spelled alike", m->lists->name, a->id,
+                            b->id);
     }
     return VKSSM_OK;
 }
@@ -156,8 +160,8 @@ static vkssm_status rank_pieces(const maker *m, uint32_t *ranks) {
         int32_t id = m->t->bpe.vocab[i].id;
         order[i] = (scored){m->lists->scores[id], id};
         if (!(order[i].score - order[i].score == 0)) // the order of NaN is none
-            status = vks_fail(m->log, VKSSM_ERR_FORMAT, "%s: token %d: a finite score expected, %g found", m->lists->name, id,
-                              (double)order[i].score);
+            status = vks_fail(m->log, VKSSM_ERR_FORMAT, "%s: token %d: a finite score expected, %g found",
+                              m->lists->name, id, (double)order[i].score);
     }
     if (n && status == VKSSM_OK) qsort(order, n, sizeof *order, compare_scores);
     uint32_t rank = 0;
@@ -209,8 +213,9 @@ static vkssm_status make(maker *m) {
     VKS_TRY(order_pieces(m));
     VKS_TRY(fill_slots(m));
     if (t->bpe.unk_id >= 0 && ((uint32_t)t->bpe.unk_id >= t->n_token || !t->slots[t->bpe.unk_id]))
-        return vks_fail(m->log, VKSSM_ERR_FORMAT, "%s: key tokenizer.ggml.unknown_token_id: the id of a token expected, %d "
-                                                  "found",
+        return vks_fail(m->log, VKSSM_ERR_FORMAT,
+                        "%s: key tokenizer.ggml.unknown_token_id: the id of a token expected, %d "
+                        "found",
                         m->lists->name, t->bpe.unk_id);
     return make_merges(m);
 }

@@ -101,7 +101,8 @@ static int parse_storage(const cli_command *command, const cli_option *option, c
         cli_dtype *out = option->value;
         if (strcmp(text, known[i]) == 0 && (out->given = vkssm_dtype_from_name(text, &out->dtype))) return CLI_GO_ON;
     }
-    return cli_usage(command, "%s: expected f32, f16, bf16, q8_0, q4_0, q4_k or q6_k, found \"%s\"", option->name, text);
+    return cli_usage(command, "%s: expected f32, f16, bf16, q8_0, q4_0, q4_k or q6_k, found \"%s\"", option->name,
+                     text);
 }
 
 static uint32_t feature_bit(const char *name, size_t size) {

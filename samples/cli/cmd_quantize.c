@@ -43,7 +43,8 @@ static void add_tensor(void *user, const vkssm_quantized_tensor *tensor) {
     name_row(tensor, &new);
     t->size += tensor->size;
     size_t i = 0;
-    while (i < t->n && (strcmp(t->rows[i].name, new.name) != 0 || t->rows[i].to != new.to || t->rows[i].from != new.from))
+    while (i < t->n &&
+           (strcmp(t->rows[i].name, new.name) != 0 || t->rows[i].to != new.to || t->rows[i].from != new.from))
         i++;
     if (i == t->n) {
         row *rows = t->n < t->capacity ? t->rows : realloc(t->rows, (t->capacity = 2 * t->n + 16) * sizeof *rows);
@@ -89,7 +90,12 @@ int cmd_quantize(const cli_command *command, int argc, char **argv) {
          .type = CLI_STORAGE,
          .required = true,
          .value = &type},
-        {.name = "--out", .argument = "FILE.gguf", .help = "the file to write", .type = CLI_TEXT, .required = true, .value = &out},
+        {.name = "--out",
+         .argument = "FILE.gguf",
+         .help = "the file to write",
+         .type = CLI_TEXT,
+         .required = true,
+         .value = &out},
         {.name = "--tables",
          .argument = "TYPE",
          .help = "of embedding and head (default: f16 with q8_0, q8_0 with fewer bits)",

@@ -94,7 +94,8 @@ CHECK_CASE(flipped) {
 
 // A number of 64 or 32 bits at the edges, at every place.
 CHECK_CASE(edges) {
-    static const uint64_t edges[] = {0, 1, 255, 0x7fffffff, 0xffffffff, INT64_MAX, (uint64_t)1 << 63, UINT64_MAX, (uint64_t)1 << 61};
+    static const uint64_t edges[] = {
+        0, 1, 255, 0x7fffffff, 0xffffffff, INT64_MAX, (uint64_t)1 << 63, UINT64_MAX, (uint64_t)1 << 61};
     size_t size;
     uint8_t *file = tiny_gguf_make(&(tiny_gguf){0}, &size), *copy = malloc(size);
     uint64_t seed = 9;

@@ -215,7 +215,8 @@ vks_tensor gpu_rows(gpu *g, gpu_use use, vkssm_dtype dtype, uint32_t n_row, uint
     return tensor;
 }
 
-vks_tensor gpu_blocks(gpu *g, vkssm_dtype dtype, uint32_t n_row, uint32_t n_column, uint64_t row_stride, float *values) {
+vks_tensor gpu_blocks(gpu *g, vkssm_dtype dtype, uint32_t n_row, uint32_t n_column, uint64_t row_stride,
+                      float *values) {
     vks_tensor tensor = vks_tensor_blocks(0, dtype, n_row, n_column);
     if (row_stride) tensor.stride[0] = row_stride;
     uint64_t offset = take(g, n_row * tensor.stride[0] * 4);

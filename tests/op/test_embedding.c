@@ -1,5 +1,5 @@
-// embedding against its twin. Every result is exact, a copy or a widening conversion, but that of block types is rounded
-// twice: codes times scales.
+// embedding against its twin. Every result is exact, a copy or a widening conversion, but that of block types is
+// rounded twice: codes times scales.
 #include "op_test.h"
 
 #include <math.h>

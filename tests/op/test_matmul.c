@@ -190,7 +190,8 @@ CHECK_CASE(refuses) {
     CHECK_REFUSED(vks_op_matmul(&target, &bad), "matmul: w: F32, F16 or BF16 expected, I8 found");
     bad = good;
     bad.w = vks_tensor_blocks(somewhere, Q4_0, 5, 8);
-    CHECK_REFUSED(vks_op_matmul(&target, &bad), "matmul: w: rows of a multiple of 32 values for Q4_0 expected, 8 found");
+    CHECK_REFUSED(vks_op_matmul(&target, &bad),
+                  "matmul: w: rows of a multiple of 32 values for Q4_0 expected, 8 found");
     bad.x = vks_tensor_dense(somewhere, F32, GPU_SHAPE(3, 32));
     bad.w = vks_tensor_blocks(somewhere, Q4_0, 5, 32);
     CHECK_OK(vks_op_matmul(&target, &bad));

@@ -106,8 +106,8 @@ CHECK_CASE(as_a_model) {
 CHECK_CASE(as_mamba) {
     vks_gguf_writer w = {0};
     vks_gguf_add_string(&w, "general.architecture", "mamba");
-    static const char *const keys[] = {"embedding_length", "block_count", "ssm.conv_kernel", "ssm.inner_size", "ssm.state_size",
-                                       "ssm.time_step_rank"};
+    static const char *const keys[] = {"embedding_length", "block_count",    "ssm.conv_kernel",
+                                       "ssm.inner_size",   "ssm.state_size", "ssm.time_step_rank"};
     static const uint32_t values[] = {8, 1, 4, 16, 16, 2};
     for (size_t i = 0; i < VKS_COUNT(keys); i++) {
         char key[64];
@@ -136,7 +136,8 @@ CHECK_CASE(as_mamba) {
     vks_config_string(config, "model_type", &type);
     CHECK_STR(type, "mamba");
     CHECK_EQ(vks_weights_from_gguf(gguf, &weights), VKSSM_OK);
-    CHECK(vks_weights_find(weights, "backbone.layers.0.mixer.A", &tensor) && tensor.n_dim == 2 && tensor.shape[1] == 16);
+    CHECK(vks_weights_find(weights, "backbone.layers.0.mixer.A", &tensor) && tensor.n_dim == 2 &&
+          tensor.shape[1] == 16);
     CHECK(vks_weights_find(weights, "backbone.layers.0.mixer.dt_proj.bias", &tensor));
     CHECK(vks_weights_find(weights, "backbone.layers.0.mixer.x_proj.weight", &tensor));
     vks_weights_destroy(&weights);
@@ -220,7 +221,8 @@ CHECK_CASE(refuses) {
     REFUSED({.leave_out = "tokenizer.ggml.merges"}, 0, "", format, "key tokenizer.ggml.merges is missing");
     // The same name twice: the norm called as the other one of its length is.
     size_t other = place_behind("blk.0.ssm_dt.bias");
-    CHECK_EQ(read_patched(&(tiny_gguf){0}, other - 17, "blk.0.ssm_in.bias", 17), VKSSM_OK); // unknown names do not matter
+    CHECK_EQ(read_patched(&(tiny_gguf){0}, other - 17, "blk.0.ssm_in.bias", 17),
+             VKSSM_OK); // unknown names do not matter
     CHECK_EQ(read_patched(&(tiny_gguf){.alignment = 16}, 0, "", 0), VKSSM_OK);
 }
 
@@ -237,7 +239,8 @@ static vkssm_tokenizer *open_tokenizer(bool pieces) {
     return tokenizer;
 }
 
-static void check_ids(const vkssm_tokenizer *t, const char *text, size_t n_wanted, const int32_t *wanted, const char *back) {
+static void check_ids(const vkssm_tokenizer *t, const char *text, size_t n_wanted, const int32_t *wanted,
+                      const char *back) {
     int32_t *ids;
     size_t n, n_text;
     char *decoded;
@@ -248,7 +251,10 @@ static void check_ids(const vkssm_tokenizer *t, const char *text, size_t n_wante
     vkssm_free(decoded);
     vkssm_free(ids);
 }
-#define IDS(...) sizeof((int32_t[]){__VA_ARGS__}) / sizeof(int32_t), (int32_t[]){__VA_ARGS__}
+#define IDS(...)                                                                                                       \
+    sizeof((int32_t[]){__VA_ARGS__}) / sizeof(int32_t), (int32_t[]) {                                                  \
+        __VA_ARGS__                                                                                                    \
+    }
 
 CHECK_CASE(byte_level_tokenizer) {
     vkssm_tokenizer *t = open_tokenizer(false);
@@ -266,8 +272,13 @@ CHECK_CASE(pieces_tokenizer) {
     check_ids(t, "abc", IDS(7, 5), " abc");
     check_ids(t, "babc", IDS(4, 2, 6), " babc");
     check_ids(t, "a b", IDS(4, 1, 4, 2), " a b");
-    check_ids(t, "\xc3\xa9" "d", IDS(4, 8, 9, 10), " \xc3\xa9" "d"); // no piece: its bytes
-    check_ids(t, "x", IDS(4, 11), " ");                              // no byte either: unknown, which is special
+    check_ids(t,
+              "\xc3\xa9"
+              "d",
+              IDS(4, 8, 9, 10),
+              " \xc3\xa9"
+              "d");                     // no piece: its bytes
+    check_ids(t, "x", IDS(4, 11), " "); // no byte either: unknown, which is special
     check_ids(t, "<s>ab", IDS(0, 7), " ab");
     CHECK_EQ(vkssm_tokenizer_find(t, "abc"), 6);
     vkssm_tokenizer_destroy(&t);
@@ -288,8 +299,8 @@ static float value_at(const vkssm_named_tensor *t, uint64_t i) {
     return value;
 }
 
-// What llama.cpp's reader of mamba2 asks for: these keys, these tensors in these shapes (fastest dimension first there),
-// offsets that follow each other.
+// What llama.cpp's reader of mamba2 asks for: these keys, these tensors in these shapes (fastest dimension first
+// there), offsets that follow each other.
 CHECK_CASE(what_is_written) {
     char out[1024];
     snprintf(out, sizeof out, "%s", files_path("w.gguf"));
@@ -298,8 +309,8 @@ CHECK_CASE(what_is_written) {
     vks_gguf *gguf;
     CHECK_EQ(vks_gguf_open(out, NULL, &gguf), VKSSM_OK);
     static const char *const keys[] = {
-        "context_length",  "embedding_length", "block_count",        "ssm.conv_kernel",
-        "ssm.inner_size",  "ssm.state_size",   "ssm.time_step_rank", "ssm.group_count",
+        "context_length", "embedding_length", "block_count",        "ssm.conv_kernel",
+        "ssm.inner_size", "ssm.state_size",   "ssm.time_step_rank", "ssm.group_count",
     };
     static const int64_t values[] = {1 << 20, 64, 3, 4, 128, 32, 8, 1};
     for (size_t i = 0; i < VKS_COUNT(keys); i++) {
@@ -315,10 +326,18 @@ CHECK_CASE(what_is_written) {
         uint32_t n_dim;
         uint64_t shape[2];
     } tensors[] = {
-        {"token_embd.weight", 2, {96, 64}},       {"output.weight", 2, {96, 64}},        {"output_norm.weight", 1, {64}},
-        {"blk.2.ssm_in.weight", 2, {328, 64}},    {"blk.2.ssm_out.weight", 2, {64, 128}}, {"blk.2.ssm_conv1d.weight", 2, {192, 4}},
-        {"blk.2.ssm_conv1d.bias", 1, {192}},      {"blk.2.ssm_dt.bias", 1, {8}},          {"blk.2.ssm_a", 2, {8, 1}},
-        {"blk.2.ssm_d", 2, {8, 1}},               {"blk.2.ssm_norm.weight", 2, {1, 128}}, {"blk.2.attn_norm.weight", 1, {64}},
+        {"token_embd.weight", 2, {96, 64}},
+        {"output.weight", 2, {96, 64}},
+        {"output_norm.weight", 1, {64}},
+        {"blk.2.ssm_in.weight", 2, {328, 64}},
+        {"blk.2.ssm_out.weight", 2, {64, 128}},
+        {"blk.2.ssm_conv1d.weight", 2, {192, 4}},
+        {"blk.2.ssm_conv1d.bias", 1, {192}},
+        {"blk.2.ssm_dt.bias", 1, {8}},
+        {"blk.2.ssm_a", 2, {8, 1}},
+        {"blk.2.ssm_d", 2, {8, 1}},
+        {"blk.2.ssm_norm.weight", 2, {1, 128}},
+        {"blk.2.attn_norm.weight", 1, {64}},
     };
     vkssm_named_tensor tensor, source;
     for (size_t i = 0; i < VKS_COUNT(tensors); i++) {
@@ -332,7 +351,8 @@ CHECK_CASE(what_is_written) {
     // Values: copies, and A = -exp(A_log).
     vks_weights *weights;
     CHECK_EQ(vks_weights_open(model, NULL, &weights), VKSSM_OK);
-    CHECK(vks_weights_find(weights, "backbone.layers.2.mixer.A_log", &source) && vks_gguf_tensor(gguf, "blk.2.ssm_a", &tensor));
+    CHECK(vks_weights_find(weights, "backbone.layers.2.mixer.A_log", &source) &&
+          vks_gguf_tensor(gguf, "blk.2.ssm_a", &tensor));
     for (uint64_t i = 0; i < 8; i++)
         CHECK_NEAR(value_at(&tensor, i), -exp((double)value_at(&source, i)), 1e-6 * fabs(value_at(&tensor, i)));
     CHECK(vks_weights_find(weights, "backbone.layers.1.mixer.in_proj.weight", &source) &&
@@ -385,7 +405,8 @@ CHECK_CASE(types_of_tensors) {
     CHECK_EQ(vkssm_quantize(folder("VKSSM_TEST_DATA", "none"), files_path("t.gguf"), NULL, NULL), VKSSM_ERR_IO);
     CHECK_EQ(vkssm_quantize(files_path("t.gguf"), files_path("u.gguf"), NULL, NULL), VKSSM_ERR_UNSUPPORTED);
     // A gated norm over four groups together is not what llama.cpp computes.
-    CHECK_EQ(vkssm_quantize(folder("VKSSM_TEST_DATA", "mamba2_g4"), files_path("u.gguf"), NULL, NULL), VKSSM_ERR_UNSUPPORTED);
+    CHECK_EQ(vkssm_quantize(folder("VKSSM_TEST_DATA", "mamba2_g4"), files_path("u.gguf"), NULL, NULL),
+             VKSSM_ERR_UNSUPPORTED);
     CHECK_CONTAINS(vkssm_last_error(), "a gated norm over several groups together");
     CHECK(!vks_path_exists(files_path("u.gguf")));
 }
@@ -468,10 +489,17 @@ CHECK_CASE(failing_memory) {
 int main(int argc, char **argv) {
     if (!files_begin()) return 1;
     int result = check_main(argc, argv,
-                            (check_case[]){CHECK_RUN(values_and_tensors), CHECK_RUN(as_a_model), CHECK_RUN(as_mamba),
-                                           CHECK_RUN(refuses), CHECK_RUN(byte_level_tokenizer), CHECK_RUN(pieces_tokenizer),
-                                           CHECK_RUN(what_is_written), CHECK_RUN(types_of_tensors),
-                                           CHECK_RUN(tokenizer_of_the_story_model), CHECK_RUN(failing_memory), {0}});
+                            (check_case[]){CHECK_RUN(values_and_tensors),
+                                           CHECK_RUN(as_a_model),
+                                           CHECK_RUN(as_mamba),
+                                           CHECK_RUN(refuses),
+                                           CHECK_RUN(byte_level_tokenizer),
+                                           CHECK_RUN(pieces_tokenizer),
+                                           CHECK_RUN(what_is_written),
+                                           CHECK_RUN(types_of_tensors),
+                                           CHECK_RUN(tokenizer_of_the_story_model),
+                                           CHECK_RUN(failing_memory),
+                                           {0}});
     files_end();
     return result;
 }

@@ -122,7 +122,8 @@ CHECK_CASE(rows_on_the_device) {
 }
 
 CHECK_CASE(types_that_fit) {
-    CHECK(vks_is_block_type(VKSSM_DTYPE_Q4_K) && !vks_is_block_type(VKSSM_DTYPE_F16) && !vks_is_block_type(VKSSM_DTYPE_COUNT));
+    CHECK(vks_is_block_type(VKSSM_DTYPE_Q4_K) && !vks_is_block_type(VKSSM_DTYPE_F16) &&
+          !vks_is_block_type(VKSSM_DTYPE_COUNT));
     CHECK_EQ(vkssm_dtype_size(VKSSM_DTYPE_Q8_0), 0);
     CHECK_EQ(vks_quant_fitting_type(VKSSM_DTYPE_Q4_K, 512), VKSSM_DTYPE_Q4_K);
     CHECK_EQ(vks_quant_fitting_type(VKSSM_DTYPE_Q4_K, 96), VKSSM_DTYPE_Q8_0);
@@ -136,6 +137,10 @@ CHECK_CASE(types_that_fit) {
 
 int main(int argc, char **argv) {
     return check_main(argc, argv,
-                      (check_case[]){CHECK_RUN(decodes_any_bits), CHECK_RUN(error_of_encoding), CHECK_RUN(extremes),
-                                     CHECK_RUN(rows_on_the_device), CHECK_RUN(types_that_fit), {0}});
+                      (check_case[]){CHECK_RUN(decodes_any_bits),
+                                     CHECK_RUN(error_of_encoding),
+                                     CHECK_RUN(extremes),
+                                     CHECK_RUN(rows_on_the_device),
+                                     CHECK_RUN(types_that_fit),
+                                     {0}});
 }
