@@ -6,6 +6,7 @@
 
 enum {
     FEW_ROWS = 8,             // up to here a product is bound by reading its weights
+    MANY_OUTPUTS = 8192,      // subgroups of one workgroup each fill a device
     COOP_ROWS = 32,           // from here on tiles of 128 rows are worth their empty part
     COOP_SHARED_SIZE = 40960, // of matmul_coop
 };
@@ -105,7 +106,9 @@ vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
         call.full_subgroups = call.shader == VKS_SHADER_matmul_vector_sg;
         // An invocation takes 8 weights a turn: as many invocations as give each at least two turns.
         uint32_t wg_size = traits.subgroup_size < 32 ? 32 : traits.subgroup_size;
-        while (wg_size < 128 && wg_size * 2 * 16 <= op->x.shape[1]) wg_size *= 2;
+        // Rows of block types are short: with many of them, one subgroup a row or two is enough, and needs no barrier.
+        bool alone = vks_is_block_type(op->w.dtype) && n_out >= MANY_OUTPUTS;
+        while (!alone && wg_size < 128 && wg_size * 2 * 16 <= op->x.shape[1]) wg_size *= 2;
         bool one = call.full_subgroups && traits.fixed_subgroup && traits.subgroup_size == wg_size;
         constants[0] = wg_size;
         constants[6] = one;
