@@ -4,8 +4,11 @@
 
 #include "host/base/alloc.h"
 #include "host/base/file.h"
+#include "host/base/quant.h"
 #include "host/core/core_model.h"
+#include "models/gguf_tokenizer.h"
 #include "models/io/config.h"
+#include "models/io/gguf_model.h"
 #include "models/io/weights.h"
 #include "models/models.h"
 
@@ -56,36 +59,86 @@ static vkssm_status open_config(const char *folder, const vkssm_log *log, vks_co
     return status;
 }
 
+vkssm_status vks_models_open_folder(const char *path, const vkssm_log *log, vks_config **config,
+                                    vkssm_tokenizer **tokenizer) {
+    *config = NULL;
+    *tokenizer = NULL;
+    if (vks_gguf_is(path))
+        return vks_fail(log, VKSSM_ERR_UNSUPPORTED, "%s: a model in safetensors expected, a GGUF file found", path);
+    if (!vks_path_exists(path)) return vks_fail(log, VKSSM_ERR_IO, "%s: a model folder or file expected, none found", path);
+    char *folder = folder_of(path);
+    if (!folder) return vks_fail(log, VKSSM_ERR_OOM_HOST, "%s: out of memory", path);
+    vkssm_status status = open_config(folder, log, config);
+    if (status == VKSSM_OK) status = load_tokenizer(folder, log, tokenizer);
+    vks_free(folder);
+    return status;
+}
+
+vkssm_status vks_models_check(const vks_config *config, const char *model_type) {
+    const vks_arch *arch;
+    void *self;
+    vks_model_shape shape;
+    VKS_TRY(find_arch(config, &arch));
+    if (strcmp(arch->model_type, model_type) != 0)
+        return vks_fail(vks_config_log(config), VKSSM_ERR_UNSUPPORTED, "%s: key \"model_type\": %s expected, %s found",
+                        vks_config_path(config), model_type, arch->model_type);
+    VKS_TRY(arch->parse_config(config, &self, &shape));
+    arch->destroy(self);
+    return VKSSM_OK;
+}
+
 static bool is_storage_type(vkssm_dtype dtype) {
     return dtype == VKSSM_DTYPE_F32 || dtype == VKSSM_DTYPE_F16 || dtype == VKSSM_DTYPE_BF16;
+}
+
+// What a model's files hold.
+typedef struct files {
+    vks_gguf *gguf; // NULL: a folder
+    vks_config *config;
+    vks_weights *weights;
+    vkssm_tokenizer *tokenizer;
+} files;
+
+static void close_files(files *f) {
+    vkssm_tokenizer_destroy(&f->tokenizer);
+    vks_weights_destroy(&f->weights);
+    vks_config_destroy(&f->config);
+    vks_gguf_destroy(&f->gguf);
+}
+
+static vkssm_status open_gguf(const char *path, bool with_tokenizer, const vkssm_log *log, files *f) {
+    VKS_TRY(vks_gguf_open(path, log, &f->gguf));
+    VKS_TRY(vks_gguf_read_config(f->gguf, &f->config));
+    VKS_TRY(vks_weights_from_gguf(f->gguf, &f->weights));
+    return with_tokenizer ? vks_gguf_read_tokenizer(f->gguf, &f->tokenizer) : VKSSM_OK;
 }
 
 // Everything but the device's part: config, tokenizer, weights; then the model takes over.
 static vkssm_status load(vkssm_device *device, const char *path, const char *folder, const vkssm_model_params *params,
                          vkssm_model **out) {
     const vkssm_log *log = vks_device_get_log(device);
-    vks_config *config = NULL;
-    vks_weights *weights = NULL;
-    vkssm_tokenizer *tokenizer = NULL;
+    files f = {0};
     const vks_arch *arch = NULL;
     void *self = NULL;
     vks_model_shape shape;
     vkssm_status status;
-    VKS_TRY_GOTO(open_config(folder, log, &config), done);
-    VKS_TRY_GOTO(find_arch(config, &arch), done);
-    VKS_TRY_GOTO(arch->parse_config(config, &self, &shape), done);
-    if (!params->no_tokenizer) VKS_TRY_GOTO(load_tokenizer(folder, log, &tokenizer), done);
-    VKS_TRY_GOTO(vks_weights_open(path, log, &weights), done);
+    bool is_gguf = vks_gguf_is(path);
+    if (is_gguf)
+        VKS_TRY_GOTO(open_gguf(path, !params->no_tokenizer, log, &f), done);
+    else
+        VKS_TRY_GOTO(open_config(folder, log, &f.config), done);
+    VKS_TRY_GOTO(find_arch(f.config, &arch), done);
+    VKS_TRY_GOTO(arch->parse_config(f.config, &self, &shape), done);
+    if (!is_gguf && !params->no_tokenizer) VKS_TRY_GOTO(load_tokenizer(folder, log, &f.tokenizer), done);
+    if (!is_gguf) VKS_TRY_GOTO(vks_weights_open(path, log, &f.weights), done);
     void *given = self;
     self = NULL; // taken over, whatever happens
-    VKS_TRY_GOTO(vks_model_create(device, path, params, arch, given, &shape, weights, out), done);
-    (*out)->tokenizer = tokenizer;
-    tokenizer = NULL;
+    VKS_TRY_GOTO(vks_model_create(device, path, params, arch, given, &shape, f.weights, out), done);
+    (*out)->tokenizer = f.tokenizer;
+    f.tokenizer = NULL;
 done:
     if (self) arch->destroy(self);
-    vkssm_tokenizer_destroy(&tokenizer);
-    vks_weights_destroy(&weights);
-    vks_config_destroy(&config);
+    close_files(&f);
     return status;
 }
 
@@ -95,8 +148,11 @@ vkssm_status vkssm_model_load(vkssm_device *device, const char *path, const vkss
     *out = NULL;
     vkssm_model_params defaults = {0};
     if (!params) params = &defaults;
-    if (!is_storage_type(params->activation_dtype) || (params->convert_weights && !is_storage_type(params->weight_dtype)))
-        return vks_fail(log, VKSSM_ERR_ARG, "%s: F32, F16 or BF16 for weights and activations expected, %s and %s found", path,
+    bool storable = is_storage_type(params->weight_dtype) || vks_is_block_type(params->weight_dtype);
+    if (!is_storage_type(params->activation_dtype) || (params->convert_weights && !storable))
+        return vks_fail(log, VKSSM_ERR_ARG,
+                        "%s: F32, F16, BF16 for weights and activations, or a block type for weights, expected, %s and %s found",
+                        path,
                         vkssm_dtype_name(params->weight_dtype), vkssm_dtype_name(params->activation_dtype));
     if (!vks_path_exists(path)) return vks_fail(log, VKSSM_ERR_IO, "%s: a model folder or file expected, none found", path);
     char *folder = folder_of(path);

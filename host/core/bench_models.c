@@ -7,6 +7,7 @@
 #include <vkssm/session.h>
 
 #include "core_model.h"
+#include "host/base/quant.h"
 
 enum { PREFILL, DECODE };                                     // kind
 enum { LAYERS, CHANNELS, HEADS, TOKENS, SEQUENCES };          // n; SEQUENCES 0: 1
@@ -49,10 +50,14 @@ static const vks_bench_entry models[] = {
     {"model/mamba2-2.7b/prefill/t2048/f16", "the same, 2048 tokens", VKSSM_DTYPE_F16, MAMBA2_2_7B(2048), PREFILL},
     {"model/mamba2-2.7b/prefill/t16384/f16", "the same, 16384 tokens, in pieces", VKSSM_DTYPE_F16, MAMBA2_2_7B(16384),
      PREFILL},
+    {"model/mamba2-2.7b/prefill/t512/q8_0", "512 tokens, Q8_0 weights", VKSSM_DTYPE_Q8_0, MAMBA2_2_7B(512), PREFILL},
     {"model/mamba2-2.7b/decode/b1/f16", "Mamba-2 of 2.7B parameters generates, greedily", VKSSM_DTYPE_F16,
      MAMBA2_2_7B(1), DECODE},
+    {"model/mamba2-2.7b/decode/b1/q8_0", "the same, Q8_0 weights", VKSSM_DTYPE_Q8_0, MAMBA2_2_7B(1), DECODE},
+    {"model/mamba2-2.7b/decode/b1/q4_0", "the same, Q4_0 weights and Q8_0 embedding", VKSSM_DTYPE_Q4_0, MAMBA2_2_7B(1),
+     DECODE},
     {"model/mamba2-2.7b/decode/b16/f16",
-     "the same for 16 sequences at once; tokens of all of them",
+     "float16 weights, 16 sequences at once; tokens of all of them",
      VKSSM_DTYPE_F16,
      {64, 2560, 80, 16, 16},
      DECODE},
@@ -93,6 +98,11 @@ static uint32_t sequences_of(const vks_bench_entry *e) {
     return e->n[SEQUENCES] ? e->n[SEQUENCES] : 1;
 }
 
+// Bytes of n weights.
+static uint64_t weight_size(vkssm_dtype dtype, uint64_t n) {
+    return vks_quant_file_size(dtype, n);
+}
+
 // Products of the layers for every token, of the head for the last one only, and the recurrence. The weights are read
 // once, and the state is read and written once.
 static void count_work(const vks_bench_entry *e, vkssm_bench_result *result) {
@@ -101,8 +111,9 @@ static void count_work(const vks_bench_entry *e, vkssm_bench_result *result) {
     if (is_mamba1(e)) scan = 7 * (uint64_t)e->n[LAYERS] * 2 * e->n[CHANNELS] * STATE_1;
     uint64_t n_sequence = sequences_of(e), n_head = e->kind == DECODE ? n_sequence : 1;
     result->flop = n_token * (2 * c.n_layer_weight + scan) + 2 * n_head * c.n_head_weight;
-    result->bytes =
-        (c.n_layer_weight + c.n_head_weight) * vkssm_dtype_size(e->dtype) + 2 * n_sequence * c.n_state * sizeof(float);
+    result->bytes = weight_size(e->dtype, c.n_layer_weight) +
+                    weight_size(vks_quant_table_type(e->dtype), c.n_head_weight) +
+                    2 * n_sequence * c.n_state * sizeof(float);
 }
 
 // ---- running -------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "host/base/half.h"
+#include "host/base/quant.h"
 
 enum { ALIGNMENT = 256, N_STRETCH = (1 << 18) - 24, CHECK_PIECE = 16 << 20 };
 static const uint32_t poison = 0xfffefffdu; // NaN as one F32 and as two F16 or BF16
@@ -18,7 +19,8 @@ static uint64_t tensor_size(const vks_tensor *tensor) {
 static vkssm_status take(vks_bench *bench, vkssm_dtype dtype, uint32_t n_dim, const uint32_t *shape, int n_access,
                          vks_tensor *out, vks_buffer *buffer) {
     bench->n_taken++;
-    *out = vks_tensor_dense(ALIGNMENT, dtype, n_dim, shape);
+    *out = vks_is_block_type(dtype) ? vks_tensor_blocks(ALIGNMENT, dtype, shape[0], shape[1])
+                                    : vks_tensor_dense(ALIGNMENT, dtype, n_dim, shape);
     uint64_t size = tensor_size(out);
     if (!bench->upload) {
         out->address += bench->size;
@@ -51,12 +53,39 @@ static void store(uint8_t *data, vkssm_dtype dtype, uint64_t i, float value) {
         memcpy(data + 2 * i, &half, 2);
 }
 
+// Rows of a block type, a few of them over and over.
+static vkssm_status fill_blocks(vks_bench *bench, const vks_tensor *tensor, float low, float high,
+                                const vks_buffer *buffer) {
+    enum { N_ROW = 64 };
+    uint64_t n = tensor->shape[1], row_size = vks_quant_row_size(tensor->dtype, n), n_row = tensor->shape[0];
+    float *values = vks_alloc((size_t)n * sizeof *values);
+    uint8_t *blocks = vks_alloc((size_t)vks_quant_file_size(tensor->dtype, n));
+    uint8_t *rows = vks_alloc((size_t)(N_ROW * row_size));
+    vkssm_status status = VKSSM_OK;
+    if (!values || !blocks || !rows)
+        status = vks_fail(vks_kernels_log(bench->kernels), VKSSM_ERR_OOM_HOST, "bench: out of memory for inputs");
+    for (uint64_t r = 0; r < N_ROW && r < n_row && status == VKSSM_OK; r++) {
+        for (uint64_t i = 0; i < n; i++)
+            values[i] = uniform(bench->n_taken, r * n + i, low, high);
+        vks_quant_encode(tensor->dtype, values, n, blocks);
+        vks_quant_repack(tensor->dtype, blocks, n, rows + r * row_size);
+    }
+    for (uint64_t r = 0; r < n_row && status == VKSSM_OK; r += N_ROW)
+        status = vks_upload_bytes(bench->upload, buffer, r * row_size, rows,
+                                  (n_row - r < N_ROW ? n_row - r : N_ROW) * row_size);
+    vks_free(values);
+    vks_free(blocks);
+    vks_free(rows);
+    return status;
+}
+
 // Values are made for a stretch, which is repeated: making each by itself would take longer than the measurement.
 vkssm_status vks_bench_input(vks_bench *bench, vkssm_dtype dtype, float low, float high, uint32_t n_dim,
                              const uint32_t *shape, vks_tensor *out) {
     vks_buffer buffer;
     VKS_TRY(take(bench, dtype, n_dim, shape, 1, out, &buffer));
     if (!bench->upload) return VKSSM_OK;
+    if (vks_is_block_type(dtype)) return fill_blocks(bench, out, low, high, &buffer);
     uint64_t size = vks_tensor_span(out), element = vkssm_dtype_size(dtype), n = size / element;
     if (n > N_STRETCH) n = N_STRETCH;
     uint8_t *stretch = vks_alloc((size_t)(n * element));

@@ -78,7 +78,7 @@ struct vks_bench {
     (uint32_t) VKS_COUNT(((uint32_t[]){__VA_ARGS__})), (uint32_t[]) {                                                  \
         __VA_ARGS__                                                                                                    \
     }
-// An input, uniform in [low, high), dense; I32 too.
+// An input, uniform in [low, high), dense; I32 too, and matrices of block types.
 vkssm_status vks_bench_input(vks_bench *bench, vkssm_dtype dtype, float low, float high, uint32_t n_dim,
                              const uint32_t *shape, vks_tensor *out);
 // An input of these words, as I32. `written`: the run changes them.

@@ -5,6 +5,7 @@
 
 #include "host/base/alloc.h"
 #include "host/base/half.h"
+#include "host/base/quant.h"
 
 enum { ITEM_ALIGNMENT = 256, ROW_ALIGNMENT = 8 };
 
@@ -23,7 +24,8 @@ static vkssm_status add(vks_binder *binder, const vks_binder_item *item) {
     if (!vks_grow((void **)&binder->items, &binder->capacity, binder->n_item + 1, sizeof *binder->items))
         return vks_fail(binder->log, VKSSM_ERR_OOM_HOST, "%s: out of memory for the list of weights", binder->path);
     for (uint32_t i = 0; i < item->n_part; i++) {
-        if (!is_float(item->parts[i].source.dtype))
+        vkssm_dtype dtype = item->parts[i].source.dtype;
+        if (!is_float(dtype) && !(item->is_matrix && vks_is_block_type(dtype)))
             return vks_fail(binder->log, VKSSM_ERR_UNSUPPORTED, "%s: tensor %s: F32, F16 or BF16 expected, %s found",
                             binder->path, item->parts[i].source.name, vkssm_dtype_name(item->parts[i].source.dtype));
         if (!item->owned) binder->n_parameter += n_element(&item->parts[i].source);
@@ -39,17 +41,38 @@ static void note_matrix(vks_binder *binder, uint64_t n, vkssm_dtype dtype) {
     binder->matrix_dtype = dtype;
 }
 
+// Embedding and head, by the names that checkpoints give them: see vks_quant_table_type.
+static bool is_table(const char *name) {
+    return strstr(name, "embed") || strstr(name, "lm_head");
+}
+
+// The type of a matrix on the device.
+static vkssm_dtype storage_type(const vks_binder *binder, const char *name, vkssm_dtype found, uint32_t n_column) {
+    vkssm_dtype wanted = binder->convert_to;
+    if (!binder->convert) return found;
+    if (!vks_is_block_type(wanted)) return wanted;
+    if (is_table(name)) wanted = vks_quant_table_type(wanted);
+    if (!vks_is_block_type(wanted)) return found; // as exact as it was
+    return vks_quant_fitting_type(wanted, n_column);
+}
+
+// A matrix without memory, and the bytes it needs.
+static vks_tensor make_matrix(vkssm_dtype dtype, uint32_t n_row, uint32_t n_column, uint64_t *size) {
+    vks_tensor matrix = vks_is_block_type(dtype)
+                            ? vks_tensor_blocks(0, dtype, n_row, n_column)
+                            : vks_tensor_rows(0, dtype, n_row, n_column, vks_align_up(n_column, ROW_ALIGNMENT));
+    *size = n_row * matrix.stride[0] * (vks_is_block_type(dtype) ? sizeof(uint32_t) : vkssm_dtype_size(dtype));
+    return matrix;
+}
+
 vkssm_status vks_bind_matrix(vks_binder *binder, const vkssm_named_tensor *source, uint32_t n_row, uint32_t n_column,
                              vks_tensor *out) {
-    vkssm_dtype dtype = binder->convert ? binder->convert_to : source->dtype;
-    uint64_t stride = vks_align_up(n_column, ROW_ALIGNMENT), n = (uint64_t)n_row * n_column;
-    *out = vks_tensor_rows(0, dtype, n_row, n_column, stride);
-    note_matrix(binder, n, dtype);
-    return add(binder, &(vks_binder_item){.out = out,
-                                          .size = n_row * stride * vkssm_dtype_size(dtype),
-                                          .n_part = 1,
-                                          .parts = {{.source = *source}},
-                                          .is_matrix = true});
+    vkssm_dtype dtype = storage_type(binder, source->name, source->dtype, n_column);
+    uint64_t size;
+    *out = make_matrix(dtype, n_row, n_column, &size);
+    note_matrix(binder, (uint64_t)n_row * n_column, dtype);
+    return add(binder, &(vks_binder_item){
+                           .out = out, .size = size, .n_part = 1, .parts = {{.source = *source}}, .is_matrix = true});
 }
 
 vkssm_status vks_bind_array(vks_binder *binder, const vks_bind_part *parts, uint32_t n_part, uint32_t n_dim,
@@ -95,15 +118,12 @@ static vkssm_status add_computed(vks_binder *binder, vks_binder_item *item, floa
 
 vkssm_status vks_bind_computed_matrix(vks_binder *binder, const char *name, float *values, uint64_t n_parameter,
                                       uint32_t n_row, uint32_t n_column, vks_tensor *out) {
-    vkssm_dtype dtype = binder->convert ? binder->convert_to : VKSSM_DTYPE_F32;
-    uint64_t stride = vks_align_up(n_column, ROW_ALIGNMENT), n = (uint64_t)n_row * n_column;
-    *out = vks_tensor_rows(0, dtype, n_row, n_column, stride);
+    vkssm_dtype dtype = storage_type(binder, name, VKSSM_DTYPE_F32, n_column);
+    uint64_t size, n = (uint64_t)n_row * n_column;
+    *out = make_matrix(dtype, n_row, n_column, &size);
     note_matrix(binder, n, dtype);
-    vks_binder_item item = {.out = out,
-                            .size = n_row * stride * vkssm_dtype_size(dtype),
-                            .n_part = 1,
-                            .parts = {computed_part(name, values, n)},
-                            .is_matrix = true};
+    vks_binder_item item = {
+        .out = out, .size = size, .n_part = 1, .parts = {computed_part(name, values, n)}, .is_matrix = true};
     return add_computed(binder, &item, values, n_parameter);
 }
 
@@ -156,60 +176,140 @@ static void write_element(uint8_t *data, vkssm_dtype dtype, uint64_t i, float va
     memcpy(data + 2 * i, &half, 2);
 }
 
-// A made-up matrix takes its rows from one stretch of values, each from another place: making every value by itself
-// would take longer than bringing it to the device.
-enum { N_STRETCH = 1 << 16 };
+// ---- matrices -------------------------------------------------------------------------------------------------------
 
-static vkssm_status make_stretch(const vks_binder *binder, const vks_binder_item *item, uint8_t **out) {
-    *out = NULL;
-    const vkssm_named_tensor *source = &item->parts[0].source;
-    if (source->data) return VKSSM_OK;
-    uint64_t n = N_STRETCH + (uint64_t)item->out->shape[1], begin = (uint64_t)(item - binder->items) * N_STRETCH;
-    uint8_t *stretch = vks_alloc((size_t)(n * vkssm_dtype_size(item->out->dtype)));
-    if (!stretch)
-        return vks_fail(binder->log, VKSSM_ERR_OOM_HOST, "%s: out of memory for made-up weights", binder->path);
+// A made-up matrix takes its rows from one stretch of values, or of rows for block types, each from another place:
+// making every value by itself would take longer than bringing it to the device.
+enum { N_STRETCH = 1 << 16, N_STRETCH_ROW = 61 };
+
+// What filling the rows of a matrix needs besides them.
+typedef struct row_maker {
+    const vks_tensor *tensor;
+    const vkssm_named_tensor *source;
+    uint64_t n_column, row_size; // bytes on the device
+    uint8_t *stretch;            // of a made-up matrix
+    float *values;               // a row, of block types
+    uint8_t *blocks;             // a row as in a file
+} row_maker;
+
+// A row of values, wherever they come from.
+static void read_values(const vkssm_named_tensor *source, uint64_t first, uint64_t n, float *values) {
+    if (vks_is_block_type(source->dtype)) { // rows begin with a block
+        const uint8_t *data = source->data;
+        vks_quant_decode(source->dtype, data + vks_quant_file_size(source->dtype, first), n, values);
+        return;
+    }
     for (uint64_t i = 0; i < n; i++)
-        write_element(stretch, item->out->dtype, i, vks_synthetic_value(source, begin + i));
-    *out = stretch;
-    return VKSSM_OK;
+        values[i] = read_element(source, first + i);
 }
 
-static void fill_rows(const vks_binder_item *item, const uint8_t *stretch, uint32_t first, uint32_t n_row,
-                      uint8_t *out) {
+static void encode_row(const row_maker *m, uint64_t first, uint8_t *out) {
+    vkssm_dtype dtype = m->tensor->dtype;
+    const uint8_t *blocks = m->blocks;
+    if (m->source->dtype == dtype && m->source->data) {
+        blocks = (const uint8_t *)m->source->data + vks_quant_file_size(dtype, first);
+    } else {
+        read_values(m->source, first, m->n_column, m->values);
+        vks_quant_encode(dtype, m->values, m->n_column, m->blocks);
+    }
+    vks_quant_repack(dtype, blocks, m->n_column, out);
+}
+
+static void make_stretch(const row_maker *m, uint64_t begin) {
+    uint64_t n = N_STRETCH + m->n_column;
+    if (vks_is_block_type(m->tensor->dtype))
+        for (uint64_t r = 0; r < N_STRETCH_ROW; r++)
+            encode_row(m, begin + r * m->n_column, m->stretch + r * m->row_size);
+    else
+        for (uint64_t i = 0; i < n; i++)
+            write_element(m->stretch, m->tensor->dtype, i, vks_synthetic_value(m->source, begin + i));
+}
+
+static void finish_rows(row_maker *m) {
+    vks_free(m->stretch);
+    vks_free(m->values);
+    vks_free(m->blocks);
+}
+
+static vkssm_status begin_rows(const vks_binder *binder, const vks_binder_item *item, row_maker *m) {
     const vks_tensor *tensor = item->out;
-    const vkssm_named_tensor *source = &item->parts[0].source;
-    uint64_t n_column = tensor->shape[1], stride = tensor->stride[0], size = vkssm_dtype_size(tensor->dtype);
+    uint64_t size = vkssm_dtype_size(tensor->dtype), n = tensor->shape[1];
+    bool is_block = vks_is_block_type(tensor->dtype), decodes = vks_is_block_type(item->parts[0].source.dtype);
+    *m = (row_maker){.tensor = tensor, .source = &item->parts[0].source, .n_column = n};
+    m->row_size = tensor->stride[0] * (is_block ? sizeof(uint32_t) : size);
+    bool ok = true;
+    if (is_block || decodes) {
+        m->values = vks_alloc((size_t)n * sizeof *m->values);
+        m->blocks = vks_alloc((size_t)vks_quant_file_size(tensor->dtype, n));
+        ok = m->values && m->blocks;
+    }
+    if (!m->source->data) {
+        m->stretch = vks_alloc((size_t)(is_block ? N_STRETCH_ROW * m->row_size : (N_STRETCH + n) * size));
+        ok = ok && m->stretch;
+        if (ok) make_stretch(m, (uint64_t)(item - binder->items) * N_STRETCH);
+    }
+    if (ok) return VKSSM_OK;
+    finish_rows(m);
+    return vks_fail(binder->log, VKSSM_ERR_OOM_HOST, "%s: tensor %s: out of memory", binder->path,
+                    item->parts[0].source.name);
+}
+
+static void fill_rows(const row_maker *m, uint32_t first, uint32_t n_row, uint8_t *out) {
+    const vks_tensor *tensor = m->tensor;
+    const vkssm_named_tensor *source = m->source;
+    uint64_t n = m->n_column, size = vkssm_dtype_size(tensor->dtype);
     for (uint32_t r = 0; r < n_row; r++) {
-        uint8_t *row = out + r * stride * size;
-        uint64_t at = (uint64_t)(first + r) * n_column;
-        if (stretch)
-            memcpy(row, stretch + (first + r) * UINT64_C(40503) % N_STRETCH * size, n_column * size);
-        else if (source->dtype == tensor->dtype)
-            memcpy(row, (const uint8_t *)source->data + at * size, n_column * size);
-        else
-            for (uint64_t i = 0; i < n_column; i++)
+        uint8_t *row = out + r * m->row_size;
+        uint64_t index = first + r, at = index * n;
+        if (vks_is_block_type(tensor->dtype)) {
+            if (m->stretch)
+                memcpy(row, m->stretch + index % N_STRETCH_ROW * m->row_size, m->row_size);
+            else
+                encode_row(m, at, row);
+            continue;
+        }
+        if (m->stretch) {
+            memcpy(row, m->stretch + index * UINT64_C(40503) % N_STRETCH * size, n * size);
+        } else if (source->dtype == tensor->dtype) {
+            memcpy(row, (const uint8_t *)source->data + at * size, n * size);
+        } else if (m->values) {
+            read_values(source, at, n, m->values);
+            for (uint64_t i = 0; i < n; i++)
+                write_element(row, tensor->dtype, i, m->values[i]);
+        } else {
+            for (uint64_t i = 0; i < n; i++)
                 write_element(row, tensor->dtype, i, read_element(source, at + i));
-        memset(row + n_column * size, 0, (stride - n_column) * size);
+        }
+        memset(row + n * size, 0, m->row_size - n * size);
     }
 }
 
-static vkssm_status upload_matrix(const vks_binder_item *item, const uint8_t *stretch, vks_upload *upload,
-                                  const vks_buffer *buffer) {
-    uint64_t row_size = item->out->stride[0] * vkssm_dtype_size(item->out->dtype);
-    uint64_t per_piece = vks_upload_max_size(upload) / row_size;
+static vkssm_status upload_rows(const row_maker *m, vks_upload *upload, const vks_buffer *buffer) {
+    uint64_t per_piece = vks_upload_max_size(upload) / m->row_size;
     if (per_piece == 0) // wider than any real model: 4 MiB a row
         return vks_fail(NULL, VKSSM_ERR_UNSUPPORTED, "tensor %s: rows of at most %llu bytes expected, %llu found",
-                        item->parts[0].source.name, (unsigned long long)vks_upload_max_size(upload),
-                        (unsigned long long)row_size);
-    uint32_t n_row = item->out->shape[0];
+                        m->source->name, (unsigned long long)vks_upload_max_size(upload),
+                        (unsigned long long)m->row_size);
+    uint32_t n_row = m->tensor->shape[0];
     for (uint64_t first = 0; first < n_row; first += per_piece) {
         uint32_t n = (uint32_t)(n_row - first < per_piece ? n_row - first : per_piece);
         void *staging;
-        VKS_TRY(vks_upload_map(upload, buffer, first * row_size, n * row_size, &staging));
-        fill_rows(item, stretch, (uint32_t)first, n, staging);
+        VKS_TRY(vks_upload_map(upload, buffer, first * m->row_size, n * m->row_size, &staging));
+        fill_rows(m, (uint32_t)first, n, staging);
     }
     return VKSSM_OK;
 }
+
+static vkssm_status upload_matrix(const vks_binder *binder, const vks_binder_item *item, vks_upload *upload,
+                                  const vks_buffer *buffer) {
+    row_maker maker;
+    VKS_TRY(begin_rows(binder, item, &maker));
+    vkssm_status status = upload_rows(&maker, upload, buffer);
+    finish_rows(&maker);
+    return status;
+}
+
+// ---- arrays ---------------------------------------------------------------------------------------------------------
 
 static void fill_part(const vks_bind_part *part, float *out) {
     const vkssm_named_tensor *source = &part->source;
@@ -254,10 +354,7 @@ vkssm_status vks_binder_upload(vks_binder *binder, vks_device *device, vks_arena
         VKS_TRY_GOTO(vks_arena_alloc(arena, item->size, item->parts[0].source.name, &buffer), fail);
         item->out->address = buffer.address;
         if (item->is_matrix) {
-            uint8_t *stretch;
-            VKS_TRY_GOTO(make_stretch(binder, item, &stretch), fail);
-            status = upload_matrix(item, stretch, upload, &buffer);
-            vks_free(stretch);
+            status = upload_matrix(binder, item, upload, &buffer);
         } else {
             status = upload_array(item, upload, &buffer);
         }

@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "host/base/quant.h"
+
 vkssm_status vks_op_fail(const vks_op_target *target, vkssm_status status, const char *format, ...) {
     char text[512];
     va_list args;
@@ -63,6 +65,24 @@ vkssm_status vks_check_float(const vks_op_target *target, const char *name, cons
         return VKSSM_OK;
     return vks_op_fail(target, VKSSM_ERR_ARG, "%s: F32, F16 or BF16 expected, %s found", name,
                        vkssm_dtype_name(tensor->dtype));
+}
+
+vkssm_status vks_check_weights(const vks_op_target *target, const char *name, const vks_tensor *tensor,
+                               uint32_t multiple) {
+    if (!vks_is_block_type(tensor->dtype)) {
+        VKS_TRY(vks_check_float(target, name, tensor));
+        return vks_check_stride(target, name, tensor, 0, multiple);
+    }
+    uint32_t length = vks_block_length(tensor->dtype), n = tensor->shape[1];
+    if (n % length != 0)
+        return vks_op_fail(target, VKSSM_ERR_ARG, "%s: rows of a multiple of %u values for %s expected, %u found", name,
+                           length, vkssm_dtype_name(tensor->dtype), n);
+    VKS_TRY(vks_check_stride(target, name, tensor, 0, 4));
+    uint64_t words = vks_quant_row_size(tensor->dtype, n) / 4;
+    if (tensor->stride[0] < words)
+        return vks_op_fail(target, VKSSM_ERR_ARG, "%s: a row stride of at least %llu words expected, %llu found", name,
+                           (unsigned long long)words, (unsigned long long)tensor->stride[0]);
+    return vks_check_alignment(target, name, tensor, 16);
 }
 
 vkssm_status vks_check_dtype(const vks_op_target *target, const char *name, const vks_tensor *tensor,

@@ -54,6 +54,10 @@ vkssm_status vks_check_shape(const vks_op_target *target, const char *name, cons
     }
 // ERR_ARG unless the tensor is F32, F16 or BF16.
 vkssm_status vks_check_float(const vks_op_target *target, const char *name, const vks_tensor *tensor);
+// ERR_ARG unless the tensor is one of these, or [n, K] of a block type: K a multiple of its block, a row stride that holds
+// a row. `multiple`: of elements, for the row stride of the other types.
+vkssm_status vks_check_weights(const vks_op_target *target, const char *name, const vks_tensor *tensor,
+                               uint32_t multiple);
 vkssm_status vks_check_dtype(const vks_op_target *target, const char *name, const vks_tensor *tensor,
                              vkssm_dtype dtype);
 // ERR_ARG unless the stride of dimension `dim` is a multiple of `multiple`, and fits 32 bits.

@@ -11,7 +11,9 @@
 #include "shaders/params/types.h"
 
 _Static_assert(VKS_TYPE_F32 == (int)VKSSM_DTYPE_F32 && VKS_TYPE_F16 == (int)VKSSM_DTYPE_F16 &&
-                   VKS_TYPE_BF16 == (int)VKSSM_DTYPE_BF16,
+                   VKS_TYPE_BF16 == (int)VKSSM_DTYPE_BF16 && VKS_TYPE_Q8_0 == (int)VKSSM_DTYPE_Q8_0 &&
+                   VKS_TYPE_Q4_0 == (int)VKSSM_DTYPE_Q4_0 && VKS_TYPE_Q4_K == (int)VKSSM_DTYPE_Q4_K &&
+                   VKS_TYPE_Q6_K == (int)VKSSM_DTYPE_Q6_K,
                "shaders know storage types by these numbers");
 
 #define MAX_CONSTANT 12

@@ -13,8 +13,7 @@ vkssm_status vks_op_embedding(const vks_op_target *target, const vks_embedding *
         return vks_op_fail(target, VKSSM_ERR_ARG, "embedding: ids: a vector of I32 expected, %u dimensions of %s found",
                            op->ids.n_dim, vkssm_dtype_name(op->ids.dtype));
     VKS_TRY(vks_check_shape(target, "embedding: table", &op->table, VKS_SHAPE(op->table.shape[0], n_channel)));
-    VKS_TRY(vks_check_float(target, "embedding: table", &op->table));
-    VKS_TRY(vks_check_stride(target, "embedding: table", &op->table, 0, 2));
+    VKS_TRY(vks_check_weights(target, "embedding: table", &op->table, 2));
     VKS_TRY(vks_check_shape(target, "embedding: y", &op->y, VKS_SHAPE(n_row, n_channel)));
     VKS_TRY(vks_check_dtype(target, "embedding: y", &op->y, VKSSM_DTYPE_F32));
 

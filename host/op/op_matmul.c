@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "host/base/quant.h"
 #include "shaders/params/matmul.h"
 
 enum {
@@ -62,10 +63,9 @@ static vkssm_status check(const vks_op_target *target, const vks_matmul *op) {
     VKS_TRY(vks_check_stride(target, "matmul: x", &op->x, 0, 8));
     VKS_TRY(vks_check_alignment(target, "matmul: x", &op->x, 16));
     VKS_TRY(vks_check_shape(target, "matmul: w", &op->w, VKS_SHAPE(n_out, n_in)));
-    VKS_TRY(vks_check_float(target, "matmul: w", &op->w));
-    VKS_TRY(vks_check_stride(target, "matmul: w", &op->w, 0, 8));
+    VKS_TRY(vks_check_weights(target, "matmul: w", &op->w, 8));
     VKS_TRY(vks_check_alignment(target, "matmul: w", &op->w, 16));
-    if (op->w.stride[0] < n_in)
+    if (!vks_is_block_type(op->w.dtype) && op->w.stride[0] < n_in)
         return vks_op_fail(target, VKSSM_ERR_ARG, "matmul: w: a row stride of at least %u expected, %llu found", n_in,
                            (unsigned long long)op->w.stride[0]);
     VKS_TRY(vks_check_shape(target, "matmul: y", &op->y, VKS_SHAPE(n_row, n_out)));

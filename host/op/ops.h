@@ -11,7 +11,7 @@
 typedef struct vks_embedding {
     vks_tensor ids;   // [n] I32; ids outside [0, V) give zeros. With an index of any stride
     vks_tensor index; // [T] I32, or none: t
-    vks_tensor table; // [V, D] F32, F16 or BF16
+    vks_tensor table; // [V, D] F32, F16, BF16 or of a block type
     vks_tensor y;     // [T, D] F32
 } vks_embedding;
 vkssm_status vks_op_embedding(const vks_op_target *target, const vks_embedding *op);
@@ -48,7 +48,8 @@ typedef struct vks_matmul_tuning { // of matmul_vector; all 0: chosen for shape 
 // y[m, n] = sum over k of x[m, k] w[n, k] (+ bias[n]) (+ y[m, n]). Sums in float32.
 typedef struct vks_matmul {
     vks_tensor x;    // [M, K] F32, F16 or BF16, row stride a multiple of 8
-    vks_tensor w;    // [N, K] F32, F16 or BF16, row stride a multiple of 8, zeros between K and the stride
+    vks_tensor w;    // [N, K] F32, F16 or BF16, row stride a multiple of 8, zeros between K and the stride; or of a
+                     // block type, K a multiple of its block
     vks_tensor bias; // [N] F32 or none
     vks_tensor y;    // [M, N] F32, F16 or BF16
     bool accumulate; // add to what y holds

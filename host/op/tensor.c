@@ -2,6 +2,13 @@
 
 #include <assert.h>
 
+#include "host/base/quant.h"
+
+// Bytes that strides count.
+static uint64_t unit(const vks_tensor *tensor) {
+    return vks_is_block_type(tensor->dtype) ? sizeof(uint32_t) : vkssm_dtype_size(tensor->dtype);
+}
+
 vks_tensor vks_tensor_dense(uint64_t address, vkssm_dtype dtype, uint32_t n_dim, const uint32_t *shape) {
     assert(n_dim >= 1 && n_dim <= VKS_TENSOR_MAX_DIM);
     vks_tensor tensor = {.address = address, .dtype = dtype, .n_dim = n_dim};
@@ -20,9 +27,14 @@ vks_tensor vks_tensor_rows(uint64_t address, vkssm_dtype dtype, uint32_t n_row, 
         .address = address, .dtype = dtype, .n_dim = 2, .shape = {n_row, n_column}, .stride = {row_stride, 1}};
 }
 
+vks_tensor vks_tensor_blocks(uint64_t address, vkssm_dtype dtype, uint32_t n_row, uint32_t n_column) {
+    return vks_tensor_rows(address, dtype, n_row, n_column, vks_quant_row_size(dtype, n_column) / sizeof(uint32_t));
+}
+
 vks_tensor vks_tensor_slice(vks_tensor tensor, uint32_t dim, uint32_t begin, uint32_t count) {
     assert(dim < tensor.n_dim && begin <= tensor.shape[dim] && count <= tensor.shape[dim] - begin);
-    tensor.address += begin * tensor.stride[dim] * vkssm_dtype_size(tensor.dtype);
+    assert(dim == 0 || !vks_is_block_type(tensor.dtype));
+    tensor.address += begin * tensor.stride[dim] * unit(&tensor);
     tensor.shape[dim] = count;
     return tensor;
 }
@@ -58,5 +70,8 @@ uint64_t vks_tensor_span(const vks_tensor *tensor) {
         if (tensor->shape[i] == 0) return 0;
         last += (tensor->shape[i] - 1) * tensor->stride[i];
     }
+    if (vks_is_block_type(tensor->dtype)) // rows are dense, and their elements have no place of their own
+        return (tensor->shape[0] - 1) * tensor->stride[0] * unit(tensor) +
+               vks_quant_row_size(tensor->dtype, tensor->shape[1]);
     return (last + 1) * vkssm_dtype_size(tensor->dtype);
 }

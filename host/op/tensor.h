@@ -1,4 +1,5 @@
-// A tensor: a typed, strided view of device memory. It owns nothing.
+// A tensor: a typed, strided view of device memory. It owns nothing. A matrix of a block type lies as host/base/quant.h
+// says, and its stride[0] counts 32-bit words.
 #ifndef VKS_TENSOR_H
 #define VKS_TENSOR_H
 
@@ -18,7 +19,9 @@ typedef struct vks_tensor {
 vks_tensor vks_tensor_dense(uint64_t address, vkssm_dtype dtype, uint32_t n_dim, const uint32_t *shape);
 // Rows of n_column elements, row_stride elements apart.
 vks_tensor vks_tensor_rows(uint64_t address, vkssm_dtype dtype, uint32_t n_row, uint32_t n_column, uint64_t row_stride);
-// Entries begin ... begin+count-1 of dimension dim.
+// The same of a block type, one row after the other.
+vks_tensor vks_tensor_blocks(uint64_t address, vkssm_dtype dtype, uint32_t n_row, uint32_t n_column);
+// Entries begin ... begin+count-1 of dimension dim; of block types only of dimension 0.
 vks_tensor vks_tensor_slice(vks_tensor tensor, uint32_t dim, uint32_t begin, uint32_t count);
 // The last dimension seen as shape[0] x shape[1] ([T, H P] as [T, H, P]); it must be dense and of that size.
 vks_tensor vks_tensor_split_last(vks_tensor tensor, uint32_t n_outer, uint32_t n_inner);

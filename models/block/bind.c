@@ -28,8 +28,11 @@ static const char *shape_text(char *text, size_t size, uint32_t n_dim, const uin
 // Without weights every tensor asked for is made up; see vks_synthetic_value.
 static void make_up(const char *name, uint32_t n_dim, const uint64_t *shape, vkssm_named_tensor *out) {
     static const char *const kinds[] = {"A_log", "dt_bias", "D"};
-    *out = (vkssm_named_tensor){
-        .name = strstr(name, "norm") ? "norm" : "weights", .dtype = VKSSM_DTYPE_F16, .n_dim = n_dim};
+    *out = (vkssm_named_tensor){.name = strstr(name, "norm")                                   ? "norm"
+                                        : strstr(name, "embedding") || strstr(name, "lm_head") ? "embedding"
+                                                                                               : "weights",
+                                .dtype = VKSSM_DTYPE_F16,
+                                .n_dim = n_dim};
     for (size_t i = 0; i < VKS_COUNT(kinds); i++)
         if (strcmp(name, kinds[i]) == 0) out->name = kinds[i];
     out->size = vkssm_dtype_size(out->dtype);
@@ -67,6 +70,12 @@ vkssm_status vks_bind_find(const vks_bind *bind, const char *name, uint32_t n_di
         return vks_fail(bind->log, VKSSM_ERR_FORMAT, "%s: tensor %s: shape %s expected, %s found", path, full, wanted,
                         shape_text(found, sizeof found, out->n_dim, out->shape));
     return VKSSM_OK;
+}
+
+vkssm_status vks_bind_find_a(const vks_bind *bind, uint32_t n_dim, const uint64_t *shape, vks_bind_part *out) {
+    bool ready = vks_bind_has(bind, "A");
+    out->transform = ready ? VKS_TRANSFORM_NONE : VKS_TRANSFORM_NEGATIVE_EXP;
+    return vks_bind_find(bind, ready ? "A" : "A_log", n_dim, shape, &out->source);
 }
 
 vkssm_status vks_bind_named_matrix(const vks_bind *bind, const char *name, uint32_t n_row, uint32_t n_column,

@@ -21,6 +21,9 @@ vkssm_status vks_bind_find(const vks_bind *bind, const char *name, uint32_t n_di
                            vkssm_named_tensor *out);
 bool vks_bind_has(const vks_bind *bind, const char *name);
 
+// The part that holds A: prefix+"A_log", of which -exp is taken, or prefix+"A" as it is (GGUF files).
+vkssm_status vks_bind_find_a(const vks_bind *bind, uint32_t n_dim, const uint64_t *shape, vks_bind_part *out);
+
 // Bind prefix+name as a matrix [n_row, n_column].
 vkssm_status vks_bind_named_matrix(const vks_bind *bind, const char *name, uint32_t n_row, uint32_t n_column,
                                    vks_tensor *out);

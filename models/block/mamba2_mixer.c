@@ -15,8 +15,8 @@ static uint32_t n_in(const vks_mamba2_config *c) {
 // A, bias of dt and D, one row each.
 static vkssm_status bind_heads(const vks_bind *bind, uint32_t n_head, vks_tensor *out) {
     const uint64_t shape[] = {n_head};
-    vks_bind_part parts[3] = {{.transform = VKS_TRANSFORM_NEGATIVE_EXP}};
-    VKS_TRY(vks_bind_find(bind, "A_log", 1, shape, &parts[0].source));
+    vks_bind_part parts[3] = {{.transform = VKS_TRANSFORM_NONE}};
+    VKS_TRY(vks_bind_find_a(bind, 1, shape, &parts[0]));
     VKS_TRY(vks_bind_find(bind, "dt_bias", 1, shape, &parts[1].source));
     VKS_TRY(vks_bind_find(bind, "D", 1, shape, &parts[2].source));
     return vks_bind_array(bind->binder, parts, 3, 2, (uint32_t[]){3, n_head}, out);

@@ -25,7 +25,8 @@ static vkssm_status read_dtype(const reader *in, json_t *info, vkssm_named_tenso
         return vks_fail(in->log, VKSSM_ERR_FORMAT, "%s: tensor \"" VKS_NAME "\": dtype is %s, expected a string",
                         in->path, out->name, vks_json_words(value, words));
     for (int i = 0; i < VKSSM_DTYPE_COUNT; i++) {
-        if (strcmp(name, vkssm_dtype_name((vkssm_dtype)i)) != 0) continue;
+        bool known = vkssm_dtype_size((vkssm_dtype)i) > 0; // block types have no place in safetensors
+        if (!known || strcmp(name, vkssm_dtype_name((vkssm_dtype)i)) != 0) continue;
         out->dtype = (vkssm_dtype)i;
         return VKSSM_OK;
     }

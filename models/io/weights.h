@@ -6,8 +6,12 @@
 
 typedef struct vks_weights vks_weights;
 
+struct vks_gguf;
+
 // Open the weights of a model folder (safetensors, sharded or not) or a weights file.
 vkssm_status vks_weights_open(const char *path, const vkssm_log *log, vks_weights **out);
+// Those of a GGUF file that is open, under the names that architectures ask for; it must live as long.
+vkssm_status vks_weights_from_gguf(const struct vks_gguf *gguf, vks_weights **out);
 void vks_weights_destroy(vks_weights **weights);
 
 // NULL stands for no weights, in the functions below that find or name something.

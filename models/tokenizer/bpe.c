@@ -166,11 +166,28 @@ static void queue_pair(const vks_bpe *bpe, vks_bpe_work *work, uint32_t left) {
     if (merge) heap_push(work, (candidate){.rank = merge->rank, .at = left, .merge = merge});
 }
 
-// One symbol a byte, without those that have no token. Returns their number.
+// Bytes of the character at `bytes`; the text is valid UTF-8.
+static size_t character_size(const char *bytes) {
+    unsigned char c = (unsigned char)*bytes;
+    return c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+}
+
+// One symbol a byte, or a character that is a token, without those that have no token. Returns their number.
 static uint32_t fill_symbols(const vks_bpe *bpe, const char *bytes, size_t size, symbol *symbols) {
     uint32_t n = 0;
     bool after_unk = false;
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0, character_end = 0; i < size; i++) {
+        if (bpe->by_character && i == character_end) {
+            character_end = i + character_size(bytes + i);
+            const vks_vocab_entry *whole = vks_bpe_find(bpe, bytes + i, character_end - i);
+            if (whole) {
+                symbols[n] = (symbol){.id = whole->id, .previous = n ? n - 1 : NONE, .next = n + 1};
+                n++;
+                i = character_end - 1;
+                after_unk = false;
+                continue;
+            }
+        }
         int32_t id = bpe->byte_id[(unsigned char)bytes[i]];
         bool is_unk = id < 0;
         if (is_unk) id = after_unk && bpe->fuse_unk ? -1 : bpe->unk_id;

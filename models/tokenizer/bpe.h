@@ -30,6 +30,7 @@ typedef struct vks_bpe {
     int32_t unk_id;       // stands for bytes that have no token; -1: these are dropped
     bool fuse_unk;        // one unk_id for neighbouring bytes without a token
     bool ignore_merges;   // a word that is a token is taken whole
+    bool by_character;    // merging starts from characters; byte_id stands for those that are no token
 } vks_bpe;
 
 void vks_bpe_finish(vks_bpe *bpe);

@@ -88,7 +88,8 @@ bool vkssm_tokenizer_adds_bos(const vkssm_tokenizer *tokenizer) {
 }
 
 int32_t vks_tokenizer_find(const vkssm_tokenizer *tokenizer, const char *text, size_t size) {
-    const vks_vocab_entry *entry = vks_bpe_find_spelled(&tokenizer->bpe, text, size);
+    const vks_vocab_entry *entry = tokenizer->pieces ? vks_bpe_find(&tokenizer->bpe, text, size)
+                                                     : vks_bpe_find_spelled(&tokenizer->bpe, text, size);
     if (entry) return entry->id;
     const vks_added_token *added = vks_added_find(&tokenizer->added, text, size);
     return added ? added->id : -1;
@@ -117,6 +118,18 @@ static vkssm_status encode_words(encoding *e, const char *text, size_t size) {
     return VKSSM_OK;
 }
 
+// A text of pieces is one word.
+static vkssm_status encode_pieces(encoding *e, const char *text, size_t size) {
+    const vkssm_tokenizer *t = e->tokenizer;
+    char *word = vks_alloc(size + 1);
+    if (!word) return vks_fail(&t->log, VKSSM_ERR_OOM_HOST, "text: out of memory for %zu bytes", size);
+    word[0] = ' ';
+    size_t n = t->adds_space + vks_pieces_unmark(text, size, word + t->adds_space);
+    vkssm_status status = vks_bpe_encode(&t->bpe, word, n, &t->log, &e->bpe, &e->ids);
+    vks_free(word);
+    return status;
+}
+
 typedef vkssm_status encode_plain(encoding *e, const char *text, size_t size);
 
 // Added tokens of one set, and `plain` for what lies between them.
@@ -139,6 +152,7 @@ static vkssm_status encode_around(encoding *e, const vks_added_set *set, const c
 
 static vkssm_status encode_normalized(encoding *e, const char *text, size_t size) {
     const vkssm_tokenizer *t = e->tokenizer;
+    if (t->pieces) return encode_pieces(e, text, size);
     if (!t->nfc || vks_nfc_is_certain(text, size))
         return encode_around(e, &t->added.normalized, text, size, encode_words);
     size_t nfc_size = 0;

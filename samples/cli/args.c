@@ -95,6 +95,16 @@ static int parse_dtype(const cli_command *command, const cli_option *option, con
     return cli_usage(command, "%s: expected f32, f16 or bf16, found \"%s\"", option->name, text);
 }
 
+static int parse_storage(const cli_command *command, const cli_option *option, const char *text) {
+    static const char *const known[] = {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_k", "q6_k"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        cli_dtype *out = option->value;
+        if (strcmp(text, known[i]) == 0 && (out->given = vkssm_dtype_from_name(text, &out->dtype))) return CLI_GO_ON;
+    }
+    return cli_usage(command, "%s: expected f32, f16, bf16, q8_0, q4_0, q4_k or q6_k, found \"%s\"", option->name,
+                     text);
+}
+
 static uint32_t feature_bit(const char *name, size_t size) {
     for (unsigned bit = 0; bit < 31; bit++) {
         const char *known = vkssm_feature_name((vkssm_feature)(1u << bit));
@@ -135,6 +145,8 @@ static int set_option(const cli_command *command, const cli_option *option, cons
         return parse_real(command, option, text);
     case CLI_DTYPE:
         return parse_dtype(command, option, text);
+    case CLI_STORAGE:
+        return parse_storage(command, option, text);
     case CLI_FEATURES:
         return parse_features(command, option, text);
     }

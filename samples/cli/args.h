@@ -14,6 +14,7 @@ typedef enum cli_option_type {
     CLI_SEED,     // uint64_t
     CLI_REAL,     // double, finite, from min to max
     CLI_DTYPE,    // cli_dtype: f32, f16 or bf16
+    CLI_STORAGE,  // cli_dtype: of matrices, so block types too
     CLI_FEATURES, // uint32_t of vkssm_feature bits, from names with commas between them
 } cli_option_type;
 

@@ -9,6 +9,7 @@ int cmd_generate(const cli_command *command, int argc, char **argv);
 int cmd_eval(const cli_command *command, int argc, char **argv);
 int cmd_logits(const cli_command *command, int argc, char **argv);
 int cmd_bench(const cli_command *command, int argc, char **argv);
+int cmd_quantize(const cli_command *command, int argc, char **argv);
 int cmd_run(const cli_command *command, int argc, char **argv);
 
 #endif

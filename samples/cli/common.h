@@ -70,8 +70,9 @@ typedef struct cli_setup {
      .type = CLI_DTYPE,                                                                                                \
      .value = &(setup)->precision},                                                                                    \
     {                                                                                                                  \
-        .name = "--weights", .argument = "f32|f16|bf16", .help = "storage of matrices (default: as in the file)",      \
-        .type = CLI_DTYPE, .value = &(setup)->weights                                                                  \
+        .name = "--weights", .argument = "TYPE",                                                                       \
+        .help = "storage of matrices: f32, f16, bf16, q8_0, q4_0, q4_k or q6_k (default: as in the file)",             \
+        .type = CLI_STORAGE, .value = &(setup)->weights                                                                \
     }
 
 // A device, a model and a session. Zero-initialised: nothing is open.

@@ -16,6 +16,8 @@ static const cli_command commands[] = {
      "Write a language model's logits to a file, as tensor \"logits\", [T, V] float32.", cmd_logits},
     {"run", "--model DIR --in FILE.safetensors --out FILE.safetensors [options]",
      "Run a model that maps tensors to tensors, such as S5, on the tensors of a file.", cmd_run},
+    {"quantize", "--model DIR|FILE --type TYPE --out FILE.gguf [options]",
+     "Write a language model's weights in fewer bits, as a GGUF file.", cmd_quantize},
     {"bench", "[--ops PATTERN] [--models PATTERN] [--json] [--list] [options]",
      "Measure operators and whole models on made-up data, and what the device can do at best.", cmd_bench},
 };
@@ -37,8 +39,8 @@ static int print_version(void) {
 }
 
 static int wrong_usage(const char *finding, const char *word) {
-    cli_error("expected a command (info, generate, eval, logits, run or bench), found %s%s; see vkssm --help", finding,
-              word);
+    cli_error("expected a command (info, generate, eval, logits, run, quantize or bench), found %s%s; see vkssm --help",
+              finding, word);
     return CLI_USAGE;
 }
 

@@ -9,6 +9,7 @@
 #extension GL_GOOGLE_include_directive : require
 #include "params/embedding.h"
 #include "include/io.glsl"
+#include "include/weights.glsl"
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint TABLE_TYPE = VKS_TYPE_F32;
@@ -21,9 +22,15 @@ void main() {
     vec2 value = vec2(0);
     bool both = d + 1 < params.n_channel;
     if (id < params.n_vocab) {
-        uint i = id * params.table_stride + d;
-        value.x = load1(params.table, TABLE_TYPE, i);
-        if (both) value.y = load1(params.table, TABLE_TYPE, i + 1);
+        if (is_block_type(TABLE_TYPE)) {
+            uint row = weight_row(id, params.table_stride);
+            vec4 four = load_weights4(params.table, TABLE_TYPE, row, d & ~3u, params.n_channel);
+            value = (d & 2u) == 0 ? four.xy : four.zw;
+        } else {
+            uint i = id * params.table_stride + d;
+            value.x = load1(params.table, TABLE_TYPE, i);
+            if (both) value.y = load1(params.table, TABLE_TYPE, i + 1);
+        }
     }
     store2(params.y, VKS_TYPE_F32, t * params.y_stride + d, value, both);
 }

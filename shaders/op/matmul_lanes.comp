@@ -12,6 +12,7 @@
 #include "params/matmul.h"
 #include "include/io.glsl"
 #include "include/lanes.glsl"
+#include "include/weights.glsl"
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint X_TYPE = VKS_TYPE_F32;
@@ -21,6 +22,11 @@ layout(constant_id = 4) const bool BIAS = false;
 layout(constant_id = 5) const bool ACCUMULATE = false;
 layout(constant_id = 6) const uint LANES = 8;
 
+vec4 load_w(uint row, uint k) {
+    if (is_block_type(W_TYPE)) return load_weights4(params.w, W_TYPE, row, k, params.n_in);
+    return load_quad(params.w, W_TYPE, row + k);
+}
+
 void main() {
     uint lane = gl_SubgroupInvocationID;
     // Outputs lane, lane + LANES, ... in pairs; rows and outputs past the end repeat the last ones and are not stored.
@@ -29,7 +35,7 @@ void main() {
     float sum[TM][TN];
     [[unroll]] for (uint i = 0; i < TM; i++) at_x[i] = min(m0 + i, params.n_row - 1) * params.x_stride;
     [[unroll]] for (uint j = 0; j < TN; j++)
-        at_w[j] = min(n0 + j / 2 * 2 * LANES + j % 2, params.n_out - 1) * params.w_stride;
+        at_w[j] = weight_row(min(n0 + j / 2 * 2 * LANES + j % 2, params.n_out - 1), params.w_stride);
     [[unroll]] for (uint i = 0; i < TM; i++)
         [[unroll]] for (uint j = 0; j < TN; j++) sum[i][j] = 0.0;
 
@@ -41,9 +47,9 @@ void main() {
             x[i] = mix(vec2(0), load_pair(params.x, X_TYPE, at_x[i] + min(k, params.x_stride - 2)), inside);
         [[unroll]] for (uint s = 0; s < LANES; s += 2) {
             // Weights past the row's end are replaced by others of the row: they meet zeros of x.
-            uint kw = min(k0 + 2 * s, params.w_stride - 4);
+            uint kw = min(k0 + 2 * s, (is_block_type(W_TYPE) ? params.n_in : params.w_stride) - 4);
             vec4 w[TN];
-            [[unroll]] for (uint j = 0; j < TN; j++) w[j] = load_quad(params.w, W_TYPE, at_w[j] + kw);
+            [[unroll]] for (uint j = 0; j < TN; j++) w[j] = load_w(at_w[j], kw);
             [[unroll]] for (uint i = 0; i < TM; i++) {
                 vec4 xs = vec4(subgroupBroadcast(x[i].x, s), subgroupBroadcast(x[i].y, s),
                                subgroupBroadcast(x[i].x, s + 1), subgroupBroadcast(x[i].y, s + 1));

@@ -11,6 +11,7 @@
 #extension GL_GOOGLE_include_directive : require
 #include "params/matmul.h"
 #include "include/io.glsl"
+#include "include/weights.glsl"
 
 layout(local_size_x = 256) in;
 layout(constant_id = 0) const uint X_TYPE = VKS_TYPE_F32;
@@ -24,13 +25,15 @@ const uint SIDE = 16 * TILE, DEPTH = 16;
 shared float tile_x[DEPTH][SIDE + 1];
 shared float tile_w[DEPTH][SIDE + 1];
 
+#define LOAD_X(row, k) load4(params.x, X_TYPE, (row) * params.x_stride + (k))
+#define LOAD_W(row, k) load_weights4(params.w, W_TYPE, weight_row(row, params.w_stride), k, params.n_in)
 // Bring rows row0 ... of an operand, columns k0 ... k0+15, to shared memory: 4 columns a load, zero outside.
-#define LOAD_TILE(tile, address, type, n_rows, stride)                                                                      \
+#define LOAD_TILE(tile, load, n_rows)                                                                                       \
     [[unroll]] for (uint part = 0; part < TILE / 4; part++) {                                                               \
         uint row = part * 64 + gl_LocalInvocationIndex / 4, k = gl_LocalInvocationIndex % 4 * 4;                            \
         vec4 v = vec4(0);                                                                                                   \
         if (row0 + row < n_rows && k0 + k < params.n_in) {                                                                  \
-            v = load4(address, type, (row0 + row) * stride + k0 + k);                                                       \
+            v = load(row0 + row, k0 + k);                                                                                   \
             uvec4 column = k0 + k + uvec4(0, 1, 2, 3);                                                                      \
             v = mix(vec4(0), v, lessThan(column, uvec4(params.n_in)));                                                      \
         }                                                                                                                   \
@@ -46,8 +49,8 @@ void main() {
         [[unroll]] for (uint j = 0; j < TILE; j++) sum[i][j] = 0.0;
 
     for (uint k0 = 0; k0 < params.n_in; k0 += DEPTH) {
-        { uint row0 = m0; LOAD_TILE(tile_x, params.x, X_TYPE, params.n_row, params.x_stride) }
-        { uint row0 = n0; LOAD_TILE(tile_w, params.w, W_TYPE, params.n_out, params.w_stride) }
+        { uint row0 = m0; LOAD_TILE(tile_x, LOAD_X, params.n_row) }
+        { uint row0 = n0; LOAD_TILE(tile_w, LOAD_W, params.n_out) }
         barrier();
         [[unroll]] for (uint k = 0; k < DEPTH; k++) {
             float x[TILE], w[TILE];

@@ -18,6 +18,7 @@
 #include "params/matmul.h"
 #include "include/io.glsl"
 #include "include/math.glsl"
+#include "include/weights.glsl"
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint WG_SIZE = 64;
@@ -67,16 +68,8 @@ float total(uint i) {
 #endif
 
 // Weights k ... k+7 of a row; rows are padded with zeros to multiples of 8.
-void load_w(uint n, uint k, out vec4 low, out vec4 high) {
-    uint i = n * params.w_stride + k;
-    if (W_TYPE == VKS_TYPE_F32) {
-        low = Floats4(params.w).at[i >> 2];
-        high = Floats4(params.w).at[(i >> 2) + 1];
-    } else {
-        uvec4 words = Words4(params.w).at[i >> 3];
-        low = vec4(unpack_pair(W_TYPE, words.x), unpack_pair(W_TYPE, words.y));
-        high = vec4(unpack_pair(W_TYPE, words.z), unpack_pair(W_TYPE, words.w));
-    }
+void load_w(uint n, uint k, out vec4 low, out vec4 high, out float scale) {
+    load_weights8(params.w, W_TYPE, weight_row(n, params.w_stride), k, params.n_in, low, high, scale);
 }
 
 // Branches around loads would keep them apart: where k is outside, something else of the row is loaded and dropped.
@@ -151,11 +144,13 @@ void main() {
 
     for (uint k0 = 8 * gl_LocalInvocationIndex; k0 < params.n_in; k0 += 8 * WG_SIZE * UNROLL) {
         vec4 low[UNROLL * OUTPUTS], high[UNROLL * OUTPUTS];
+        float scale[UNROLL * OUTPUTS];
         [[unroll]] for (uint u = 0; u < UNROLL; u++) {
             uint k = k0 + 8 * WG_SIZE * u;
             k = k < params.n_in ? k : 0; // outside, these weights meet zeros of x
             [[unroll]] for (uint o = 0; o < OUTPUTS; o++)
-                load_w(min(n0 + o, params.n_out - 1), k, low[u * OUTPUTS + o], high[u * OUTPUTS + o]);
+                load_w(min(n0 + o, params.n_out - 1), k, low[u * OUTPUTS + o], high[u * OUTPUTS + o],
+                       scale[u * OUTPUTS + o]);
         }
         [[unroll]] for (uint u = 0; u < UNROLL; u++) {
             uint k = k0 + 8 * WG_SIZE * u;
@@ -174,8 +169,11 @@ void main() {
                     x_high *= norm_high;
                 }
                 [[unroll]] for (uint o = 0; o < OUTPUTS; o++) {
-                    uint i = c * OUTPUTS + o;
-                    sum[i] = add_dot(add_dot(sum[i], low[u * OUTPUTS + o], x_low), high[u * OUTPUTS + o], x_high);
+                    uint i = c * OUTPUTS + o, w = u * OUTPUTS + o;
+                    if (is_block_type(W_TYPE)) // scaled once, not each weight
+                        sum[i] = fma(scale[w], add_dot(add_dot(0.0, low[w], x_low), high[w], x_high), sum[i]);
+                    else
+                        sum[i] = add_dot(add_dot(sum[i], low[w], x_low), high[w], x_high);
                 }
             }
         }

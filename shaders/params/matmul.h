@@ -3,7 +3,8 @@
 #include "types.h"
 VKS_PARAMS(vks_matmul_params) {
     vks_address x;    // [M, K] X_TYPE
-    vks_address w;    // [N, K] W_TYPE, rows of w_stride elements, zero from K to w_stride
+    vks_address w;    // [N, K] W_TYPE, rows of w_stride elements, zero from K to w_stride; block types: see
+                      // include/weights.glsl
     vks_address bias; // [N] f32, with BIAS
     vks_address y;    // [M, N] Y_TYPE
     vks_address norm; // [K] f32, with NORM
@@ -14,7 +15,8 @@ VKS_PARAMS(vks_matmul_params) {
     vks_uint n_row;   // M
     vks_uint n_out;   // N
     vks_uint n_in;    // K
-    vks_uint x_stride, w_stride, y_stride; // elements between rows; multiples of 8 for x and w
+    vks_uint x_stride, w_stride, y_stride; // elements between rows; multiples of 8 for x and w. Of block
+                                           // types w_stride counts words, a multiple of 4
     vks_uint conv_first, n_conv;           // outputs conv_first ... conv_first+n_conv-1 pass the convolution
     vks_uint conv_state_stride;            // floats between slots
     vks_float norm_eps;

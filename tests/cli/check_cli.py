@@ -192,7 +192,7 @@ def wrong_options():
         if command != "info":
             wrong_usage(command, parts=["--model"])
             wrong_usage(command, "--precision", "f64", parts=["--precision", "f64", "bf16"])
-            wrong_usage(command, "--weights", "q8_0", parts=["--weights", "q8_0"])
+            wrong_usage(command, "--weights", "q5_0", parts=["--weights", "q5_0", "q8_0"])
     wrong_usage("generate", "--model", STORIES, parts=["--prompt"])
     wrong_usage("logits", "--model", STORIES, "--ids", "1", parts=["--out"])
 
@@ -573,6 +573,38 @@ def greedy_story():
     result.expect(line.count("\n") == 1 and line.endswith(")\n"), "one closing line on stderr")
     for part in (f"prefill {len(prompt)} tokens at ", ", decode ", " MiB (weights "):
         result.expect(part in line, f'"{part}" on stderr')
+
+
+@case
+def quantize_usage():
+    out = os.path.join(folder, "u.gguf")
+    wrong_usage("quantize", "--type", "q8_0", "--out", out, parts=["--model"])
+    wrong_usage("quantize", "--model", STORIES, "--out", out, parts=["--type"])
+    wrong_usage("quantize", "--model", STORIES, "--type", "q8_0", parts=["--out"])
+    wrong_usage("quantize", "--model", STORIES, "--type", "q5_k", "--out", out, parts=["--type", "q5_k", "q4_k"])
+    wrong_usage("quantize", "--model", STORIES, "--type", "q8_0", "--tables", "x", "--out", out, parts=["--tables"])
+    to_file = ("quantize", "--model", STORIES, "--type", "q8_0", "--out")
+    run(*to_file, out, "--override", "blk.0=q9").failed("PATTERN=TYPE", "blk.0=q9")
+    run(*to_file, os.path.join(folder, "none", "x.gguf")).failed("x.gguf")
+    run("quantize", "--model", os.path.join(folder, "nobody"), "--type", "f16", "--out", out).failed("nobody")
+    run("quantize", "--model", os.path.join(ZOO, "smnist-s5"), "--type", "f16", "--out", out).failed("mamba2", "s5")
+    equal("a file left by a failure", os.path.exists(out), False)
+
+
+@device_case
+def gguf_files():
+    """Written by quantize, a float16 file tells the same story; its table says what became of the tensors."""
+    out = os.path.join(folder, "story.gguf")
+    result = run("quantize", "--model", STORIES, "--type", "f16", "--out", out).passed()
+    for part in (b"blk.N.ssm_in.weight", b"token_embd.weight", b"F16   F32", b"MiB of weights"):
+        result.expect(part in result.out, f"{part} in the table")
+    story = ("generate", "--prompt", "Once upon a time", "--temperature", "0", "--tokens", "12", "--model")
+    equal("the story of a GGUF file", run(*story, out).passed().out, run(*story, STORIES).passed().out)
+    with open(out, "rb") as file:
+        data = file.read()
+    for size in (0, 3, 4, 23, 24, 1000, 100000, len(data) // 2, len(data) - 40):
+        replace(out, data[:size])
+        bad_model(out, "story.gguf" if size >= 4 else "")
 
 
 @device_case

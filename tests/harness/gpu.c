@@ -1,6 +1,8 @@
 #include "gpu.h"
 
 #include "host/base/half.h"
+#include "host/base/quant.h"
+#include "ref/ref.h"
 
 enum { GAP = 256, MAX_DEVICE = 4 };
 
@@ -210,6 +212,24 @@ vks_tensor gpu_rows(gpu *g, gpu_use use, vkssm_dtype dtype, uint32_t n_row, uint
             float *value = &values[(size_t)row * n_column + i];
             *value = store(memory + (row * tensor.stride[0] + i) * size, dtype, *value);
         }
+    return tensor;
+}
+
+vks_tensor gpu_blocks(gpu *g, vkssm_dtype dtype, uint32_t n_row, uint32_t n_column, uint64_t row_stride,
+                      float *values) {
+    vks_tensor tensor = vks_tensor_blocks(0, dtype, n_row, n_column);
+    if (row_stride) tensor.stride[0] = row_stride;
+    uint64_t offset = take(g, n_row * tensor.stride[0] * 4);
+    tensor.address = g->image.address + offset;
+    uint8_t *blocks = gpu_alloc((size_t)vks_quant_file_size(dtype, n_column), 1);
+    for (uint32_t row = 0; row < n_row; row++) {
+        float *line = values + (size_t)row * n_column;
+        vks_quant_encode(dtype, line, n_column, blocks);
+        vks_quant_repack(dtype, blocks, n_column, (uint8_t *)g->upload.mapped + offset + row * tensor.stride[0] * 4);
+        for (uint32_t i = 0; i < n_column; i++)
+            line[i] = (float)ref_quant_value((ref_block_type)(dtype - VKSSM_DTYPE_Q8_0), blocks, i);
+    }
+    vks_free(blocks);
     return tensor;
 }
 

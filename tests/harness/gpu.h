@@ -60,6 +60,9 @@ typedef enum gpu_use {
     GPU_WEIGHT, // as GPU_IN, with zeros between the row's end and its stride
 } gpu_use;
 
+// Place rows of weights of a block type, encoded; otherwise as gpu_rows. row_stride in words, 0: without padding.
+vks_tensor gpu_blocks(gpu *g, vkssm_dtype dtype, uint32_t n_row, uint32_t n_column, uint64_t row_stride, float *values);
+
 // Place rows of floats. `values` [n_row, n_column] are rounded to the type in place, so that a twin sees what the
 // device sees; NULL for GPU_OUT. row_stride in elements, 0: n_column. A 16-bit output with an odd number of columns may
 // write the element after each row. Exits if the image is full: split the batch (gpu_fits).

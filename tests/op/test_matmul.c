@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "host/base/quant.h"
+
 typedef struct matmul_case {
     uint32_t m, n, k;
     vkssm_dtype x, w, y;
@@ -12,27 +14,54 @@ typedef struct matmul_case {
 #define F32 VKSSM_DTYPE_F32
 #define F16 VKSSM_DTYPE_F16
 #define BF16 VKSSM_DTYPE_BF16
+#define Q8_0 VKSSM_DTYPE_Q8_0
+#define Q4_0 VKSSM_DTYPE_Q4_0
+#define Q4_K VKSSM_DTYPE_Q4_K
+#define Q6_K VKSSM_DTYPE_Q6_K
 
 // Register tiles are 1, 4 or 8 rows by 8 outputs, shared tiles 64 or 128 square with 16 of k at a time, vectors of 8 k.
 // The last cases are a layer of a small Mamba-2: input projection, output projection, logits.
 static const matmul_case cases[] = {
-    {1, 1, 1, F32, F32, F32, false, false},      {1, 2, 7, F32, F16, F32, true, false},
-    {1, 65, 100, F16, F16, F16, false, true},    {2, 7, 8, F32, BF16, F32, false, true},
-    {2, 64, 17, F16, F16, F16, false, true},     {3, 130, 15, F16, BF16, F32, true, true},
-    {3, 1, 257, F32, F32, F32, false, false},    {4, 7, 16, F16, F32, BF16, true, false},
-    {4, 65, 64, F32, F16, F32, true, false},     {5, 2, 257, BF16, BF16, BF16, false, false},
-    {5, 64, 1, F32, BF16, F32, false, true},     {8, 65, 17, F32, F16, F32, true, false},
-    {8, 7, 100, F16, F16, F16, false, true},     {9, 64, 15, F32, F32, F32, false, false},
-    {9, 130, 8, BF16, BF16, BF16, false, false}, {63, 65, 16, F32, F32, F32, false, false},
-    {64, 64, 64, F32, F16, F32, true, false},    {65, 7, 100, F16, BF16, F32, true, true},
-    {65, 130, 257, F32, F32, F32, false, false}, {129, 127, 7, F16, F16, F16, false, true},
-    {130, 129, 17, F16, F32, BF16, true, false}, {130, 130, 257, F32, BF16, F32, false, true},
-    {1, 1192, 256, F32, F16, F32, true, false},  {33, 256, 512, F32, F32, F32, false, false},
+    {1, 1, 1, F32, F32, F32, false, false},
+    {1, 2, 7, F32, F16, F32, true, false},
+    {1, 65, 100, F16, F16, F16, false, true},
+    {2, 7, 8, F32, BF16, F32, false, true},
+    {2, 64, 17, F16, F16, F16, false, true},
+    {3, 130, 15, F16, BF16, F32, true, true},
+    {3, 1, 257, F32, F32, F32, false, false},
+    {4, 7, 16, F16, F32, BF16, true, false},
+    {4, 65, 64, F32, F16, F32, true, false},
+    {5, 2, 257, BF16, BF16, BF16, false, false},
+    {5, 64, 1, F32, BF16, F32, false, true},
+    {8, 65, 17, F32, F16, F32, true, false},
+    {8, 7, 100, F16, F16, F16, false, true},
+    {9, 64, 15, F32, F32, F32, false, false},
+    {9, 130, 8, BF16, BF16, BF16, false, false},
+    {63, 65, 16, F32, F32, F32, false, false},
+    {64, 64, 64, F32, F16, F32, true, false},
+    {65, 7, 100, F16, BF16, F32, true, true},
+    {65, 130, 257, F32, F32, F32, false, false},
+    {129, 127, 7, F16, F16, F16, false, true},
+    {130, 129, 17, F16, F32, BF16, true, false},
+    {130, 130, 257, F32, BF16, F32, false, true},
+    {1, 1192, 256, F32, F16, F32, true, false},
+    {33, 256, 512, F32, F32, F32, false, false},
     {6, 1000, 256, F32, F16, F32, true, false},
     // for matrix units: tiles of 64, 128 and 192, pieces of 64 k, whole and cut
-    {128, 192, 64, F16, F16, F16, false, false}, {129, 193, 72, F16, F16, F16, true, true},
-    {65, 64, 128, F16, F16, F32, false, true},   {63, 72, 136, BF16, BF16, BF16, false, true},
+    {128, 192, 64, F16, F16, F16, false, false},
+    {129, 193, 72, F16, F16, F16, true, true},
+    {65, 64, 128, F16, F16, F32, false, true},
+    {63, 72, 136, BF16, BF16, BF16, false, true},
     {40, 136, 192, BF16, BF16, F32, true, false},
+    // weights in blocks
+    {1, 65, 32, F32, Q8_0, F32, false, false},
+    {65, 7, 544, F32, Q8_0, F32, false, false},
+    {1, 33, 64, F32, Q4_0, F32, false, false},
+    {33, 65, 288, F32, Q4_0, F32, false, false},
+    {1, 31, 768, F32, Q4_K, F32, false, false},
+    {64, 9, 256, F32, Q4_K, F32, false, false},
+    {1, 31, 256, F32, Q6_K, F32, false, false},
+    {65, 64, 512, F32, Q6_K, F32, false, false},
 };
 
 // Enough of them for the larger tiles of matrix units, which small products do not get; too many for a CPU.
@@ -56,6 +85,17 @@ typedef struct job {
     double *wanted, *scale;
 } job;
 
+// Weights of a block type whose blocks differ in size and in sign, and some of which are zeros.
+static vks_tensor place_blocks(gpu *g, const matmul_case *c, uint64_t seed, bool pad, float *w) {
+    for (size_t i = 0; i < (size_t)c->n * c->k; i += 32) {
+        float factor = i / 32 % 7 == 3 ? 0 : check_uniform(&seed, -1, 1), shift = check_uniform(&seed, -0.5f, 0.5f);
+        for (size_t k = i; k < i + 32; k++)
+            w[k] = factor * (w[k] + shift);
+    }
+    uint64_t words = vks_quant_row_size(c->w, c->k) / 4;
+    return gpu_blocks(g, c->w, c->n, c->k, pad ? words + 4 : 0, w);
+}
+
 static void record(gpu *g, const matmul_case *c, uint64_t seed, job *j) {
     snprintf(j->label, sizeof j->label, "m%u n%u k%u %s x %s = %s%s%s", c->m, c->n, c->k, vkssm_dtype_name(c->x),
              vkssm_dtype_name(c->w), vkssm_dtype_name(c->y), c->bias ? " bias" : "",
@@ -69,7 +109,8 @@ static void record(gpu *g, const matmul_case *c, uint64_t seed, job *j) {
     float *bias = gpu_random(&seed, c->n, -1, 1), *added = gpu_random(&seed, n_y, -1, 1);
     vks_matmul op = {
         .x = gpu_rows(g, GPU_IN, c->x, c->m, c->k, k_stride + (pad ? 8 : 0), x), // padding is NaN and must not count
-        .w = gpu_rows(g, GPU_WEIGHT, c->w, c->n, c->k, k_stride + (pad ? 8 : 0), w),
+        .w = vks_is_block_type(c->w) ? place_blocks(g, c, seed, pad, w)
+                                     : gpu_rows(g, GPU_WEIGHT, c->w, c->n, c->k, k_stride + (pad ? 8 : 0), w),
         .bias = c->bias ? gpu_vector(g, bias, c->n) : (vks_tensor){0},
         .y =
             gpu_rows(g, c->accumulate ? GPU_IN_OUT : GPU_OUT, c->y, c->m, c->n, y_stride, c->accumulate ? added : NULL),
@@ -386,6 +427,15 @@ CHECK_CASE(refuses) {
     bad = good;
     bad.w.dtype = VKSSM_DTYPE_I8;
     CHECK_REFUSED(vks_op_matmul(&target, &bad), "matmul: w: F32, F16 or BF16 expected, I8 found");
+    bad = good;
+    bad.w = vks_tensor_blocks(somewhere, Q4_0, 5, 8);
+    CHECK_REFUSED(vks_op_matmul(&target, &bad),
+                  "matmul: w: rows of a multiple of 32 values for Q4_0 expected, 8 found");
+    bad.x = vks_tensor_dense(somewhere, F32, GPU_SHAPE(3, 32));
+    bad.w = vks_tensor_blocks(somewhere, Q4_0, 5, 32);
+    CHECK_OK(vks_op_matmul(&target, &bad));
+    bad.w.stride[0] = 4;
+    CHECK_REFUSED(vks_op_matmul(&target, &bad), "matmul: w: a row stride of at least 8 words expected, 4 found");
     bad = good;
     bad.bias.shape[0] = 4;
     CHECK_REFUSED(vks_op_matmul(&target, &bad), "matmul: bias: shape [5] expected, [4] found");

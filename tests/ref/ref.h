@@ -42,6 +42,10 @@ typedef struct ref_matmul_args {
 } ref_matmul_args;
 void ref_matmul(const ref_matmul_args *args);
 
+// Value i of a run of blocks as GGUF files hold them.
+typedef enum ref_block_type { REF_Q8_0, REF_Q4_0, REF_Q4_K, REF_Q6_K } ref_block_type;
+double ref_quant_value(ref_block_type type, const uint8_t *blocks, size_t i);
+
 typedef struct ref_conv1d_args {
     size_t n_sequence, n_time, n_channel, n_tap;
     const float *x;    // [n_sequence, n_time, n_channel]

@@ -29,6 +29,16 @@ static void compile_products(vkssm_dtype type) {
                  VKSSM_OK);
 }
 
+static void compile_blocks(void) {
+    const vkssm_dtype types[] = {VKSSM_DTYPE_Q8_0, VKSSM_DTYPE_Q4_0, VKSSM_DTYPE_Q4_K, VKSSM_DTYPE_Q6_K};
+    for (size_t i = 0; i < VKS_COUNT(types); i++)
+        for (uint32_t n_row = 1; n_row <= 64; n_row += 63)
+            CHECK_EQ(vks_op_matmul(&target, &(vks_matmul){.x = DENSE(F32, n_row, 2560),
+                                                          .w = vks_tensor_blocks(4096, types[i], 10576, 2560),
+                                                          .y = DENSE(F32, n_row, 10576)}),
+                     VKSSM_OK);
+}
+
 static void compile_ssd(vkssm_dtype type, uint32_t n_time) {
     const uint32_t h = 80, p = 64, n = 128;
     vks_ssd ssd = {.x = DENSE(type, 1, n_time, h, p),
@@ -176,6 +186,7 @@ static void compile_all(const char *variant) {
     for (int i = 0; i < 2; i++) {
         vkssm_dtype type = i ? F16 : F32;
         compile_products(type);
+        if (i == 0) compile_blocks();
         compile_ssd(type, 1);
         compile_ssd(type, 512);
         compile_selective(type, 1, 5120);

@@ -111,10 +111,17 @@ typedef enum vkssm_dtype {
     VKSSM_DTYPE_I32,
     VKSSM_DTYPE_I64,
     VKSSM_DTYPE_BOOL,
+    // Block types of matrices, as GGUF files have them: 32 (the first two) or 256 neighbours of a row share what scales
+    // them. 8.5, 4.5, 4.5 and 6.5625 bits a value.
+    VKSSM_DTYPE_Q8_0,
+    VKSSM_DTYPE_Q4_0,
+    VKSSM_DTYPE_Q4_K,
+    VKSSM_DTYPE_Q6_K,
     VKSSM_DTYPE_COUNT,
 } vkssm_dtype;
 
-// Name as safetensors spells it ("F32"), and bytes of one element (0 for an unknown type).
+// Name as safetensors spells it ("F32"; block types as GGUF does), and bytes of one element (0 for an unknown type, and for
+// block types, whose elements have no bytes of their own).
 VKSSM_API const char *vkssm_dtype_name(vkssm_dtype dtype);
 VKSSM_API size_t vkssm_dtype_size(vkssm_dtype dtype);
 

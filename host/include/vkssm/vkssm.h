@@ -11,6 +11,7 @@
 #include <vkssm/model.h>       // weights on a device
 #include <vkssm/session.h>     // prefill, step, generate, states
 #include <vkssm/tensor_model.h> // tensors to tensors: run, stream
+#include <vkssm/quantize.h>     // weights in fewer bits, as GGUF files
 #include <vkssm/bench.h>        // measurements
 
 #endif
