@@ -14,7 +14,7 @@ _Static_assert(VKS_TYPE_F32 == (int)VKSSM_DTYPE_F32 && VKS_TYPE_F16 == (int)VKSS
                    VKS_TYPE_BF16 == (int)VKSSM_DTYPE_BF16,
                "shaders know storage types by these numbers");
 
-#define MAX_CONSTANT 12
+#define MAX_CONSTANT 16
 
 typedef struct entry {
     uint32_t shader, n_constant;

@@ -22,6 +22,8 @@ vks_tensor vks_tensor_rows(uint64_t address, vkssm_dtype dtype, uint32_t n_row, 
 vks_tensor vks_tensor_slice(vks_tensor tensor, uint32_t dim, uint32_t begin, uint32_t count);
 // The last dimension seen as shape[0] x shape[1] ([T, H P] as [T, H, P]); it must be dense and of that size.
 vks_tensor vks_tensor_split_last(vks_tensor tensor, uint32_t n_outer, uint32_t n_inner);
+// Rows [N height width, C], one a pixel, as images [N, height, width, C].
+vks_tensor vks_tensor_images(vks_tensor rows, uint32_t height, uint32_t width);
 
 // Bytes from the first element to the end of the last one; 0 if a dimension is 0 or there is no tensor.
 uint64_t vks_tensor_span(const vks_tensor *tensor);
