@@ -4,7 +4,7 @@
 
 #include "host/core/arch.h"
 
-#define VKS_ARCH_LIST(X) X(mamba2) X(s5) X(lru)
+#define VKS_ARCH_LIST(X) X(mamba2) X(s5) X(lru) X(convs5)
 
 #define VKS_ARCH_DECLARE(name) extern const vks_arch vks_arch_##name;
 VKS_ARCH_LIST(VKS_ARCH_DECLARE)
