@@ -1,8 +1,8 @@
 // conv2d_lanes: y = act(x * w + bias + added) (+ y with ACCUMULATE), a convolution of images as a product; see conv2d_tiled
 // Push      shaders/params/conv2d.h; shapes and types stand there
 // Mapping   an invocation computes TM pixels (y, z) by TN outputs (x) in registers, the lanes of a subgroup side by side along
-//           the outputs, so that they share their pixels: each lane loads another pair of channels, and the pairs are
-//           broadcast. For CPUs
+//           the outputs, so that they share their pixels: each of a few lanes loads another pair of channels, and the
+//           pairs are broadcast. For CPUs
 // Constants 0 WG_SIZE (the subgroup size)  1 X_TYPE  2 W_TYPE  9 LANES (the subgroup size), and those of include/conv2d.glsl
 // Defines   TM, TN (even): the register tile
 // Needs     subgroup broadcast, subgroups of a fixed size
@@ -19,6 +19,9 @@ layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint X_TYPE = VKS_TYPE_F32;
 layout(constant_id = 2) const uint W_TYPE = VKS_TYPE_F32;
 layout(constant_id = 9) const uint LANES = 8;
+
+// Lanes that load for the others: more of them would lengthen the unrolled loop, which takes long to compile.
+const uint LOADERS = LANES < 4 ? LANES : 4;
 
 void main() {
     uint lane = gl_SubgroupInvocationID;
@@ -42,13 +45,13 @@ void main() {
             at_x[i] = pixel_index(window[i], ky, kx);
             inside[i] = is_inside(window[i], ky, kx);
         }
-        for (uint c0 = 0; c0 < params.n_channel; c0 += 2 * LANES) {
+        for (uint c0 = 0; c0 < params.n_channel; c0 += 2 * LOADERS) {
             vec2 x[TM];
-            uint c = c0 + 2 * lane, at = min(c, params.x_stride - 2);
+            uint c = c0 + 2 * (lane % LOADERS), at = min(c, params.x_stride - 2);
             uvec2 there = uvec2(lessThan(uvec2(c, c + 1), uvec2(params.n_channel)));
             [[unroll]] for (uint i = 0; i < TM; i++)
                 x[i] = mix(vec2(0), load_pair(params.x, X_TYPE, at_x[i] + at), bvec2(there * uint(inside[i])));
-            [[unroll]] for (uint s = 0; s < LANES; s += 2) {
+            [[unroll]] for (uint s = 0; s < LOADERS; s += 2) {
                 if (c0 + 2 * s >= params.n_channel) break;
                 vec4 w[TN];
                 [[unroll]] for (uint j = 0; j < TN; j++)
