@@ -6,7 +6,7 @@
 
 #include "host/core/arch.h"
 
-#define VKS_ARCH_LIST(X) X(mamba) X(falcon_mamba) X(mamba2) X(mamba_classifier) X(s5) X(lru)
+#define VKS_ARCH_LIST(X) X(mamba) X(falcon_mamba) X(mamba2) X(mamba_classifier) X(s5) X(lru) X(convs5)
 
 #define VKS_ARCH_DECLARE(name) extern const vks_arch vks_arch_##name;
 VKS_ARCH_LIST(VKS_ARCH_DECLARE)

@@ -82,6 +82,7 @@ list_missing() {
     need libjansson-dev pkg-config --exists jansson
     need libpcre2-dev pkg-config --exists libpcre2-8
     need libutf8proc-dev pkg-config --exists libutf8proc
+    need libpng-dev pkg-config --exists libpng
     need libshaderc-dev has_header shaderc/shaderc.h
     need spirv-tools command -v spirv-val
     if [ $tests = yes ]; then

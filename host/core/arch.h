@@ -120,7 +120,10 @@ typedef struct vks_io {
     uint32_t shape[3];
     bool per_step;   // [n, T, shape...]; else [n, shape...]. Inputs are always per step
     bool layer;      // an output that is only given when layers are asked for
-    float u8_divisor; // inputs: what U8 values are divided by; 0: U8 is refused
+    float u8_divisor, u8_offset; // inputs: what a U8 value is divided by, and what is added then; 0: U8 is refused
+    float low, high;   // inputs: what values must not leave; both 0: any value will do
+    uint32_t feedback; // inputs: 1 + the output, per step and of the same shape, that the next step reads here when the model
+                       // goes on by itself; 0: none. One input at most
 } vks_io;
 
 // T time steps of B sequences. Sequence b has slot b.

@@ -27,6 +27,9 @@ typedef union vks_bench_op {
     vks_ssd ssd;
     vks_scan scan;
     vks_selective_scan selective_scan;
+    vks_conv2d conv2d;
+    vks_group_norm group_norm;
+    vks_conv_s5 conv_s5;
 } vks_bench_op;
 
 typedef struct vks_bench vks_bench;
@@ -45,7 +48,7 @@ typedef struct vks_bench_family {
 
 extern const vks_bench_family vks_bench_gemm, vks_bench_gemv, vks_bench_conv1d, vks_bench_rms_norm, vks_bench_embedding,
     vks_bench_sample, vks_bench_selective_scan, vks_bench_selective_step, vks_bench_ssd, vks_bench_ssd_step,
-    vks_bench_scan, vks_bench_models;
+    vks_bench_scan, vks_bench_models, vks_bench_conv2d, vks_bench_group_norm, vks_bench_conv_s5, vks_bench_video;
 
 // Measure an operator's case: bench_op.c.
 vkssm_status vks_bench_run_op(vkssm_device *device, const vks_bench_family *family, const vks_bench_entry *entry,

@@ -34,6 +34,22 @@ static bool size_fits(const vkssm_named_tensor *tensor) {
     return size == tensor->size && tensor->data;
 }
 
+// F32 values must lie in the port's range; a NaN does not.
+static vkssm_status check_range(const vkssm_log *log, const char *what, const vks_port *port,
+                                const vkssm_named_tensor *tensor) {
+    if (tensor->dtype != VKSSM_DTYPE_F32 || port->io.low == port->io.high) return VKSSM_OK;
+    const uint8_t *data = tensor->data; // not aligned
+    for (uint64_t i = 0; i < tensor->size / sizeof(float); i++) {
+        float value;
+        memcpy(&value, data + i * sizeof value, sizeof value);
+        if (!(value >= port->io.low && value <= port->io.high))
+            return vks_fail(log, VKSSM_ERR_ARG, "%s: tensor %s: values from %g to %g expected, %g found at %llu", what,
+                            port->io.name, (double)port->io.low, (double)port->io.high, (double)value,
+                            (unsigned long long)i);
+    }
+    return VKSSM_OK;
+}
+
 static vkssm_status check_input(const vkssm_log *log, const char *what, const vks_port *port,
                                 const vkssm_named_tensor *tensor, bool by_time) {
     char wanted[128], found[256];
@@ -52,7 +68,7 @@ static vkssm_status check_input(const vkssm_log *log, const char *what, const vk
     if (!size_fits(tensor))
         return vks_fail(log, VKSSM_ERR_ARG, "%s: tensor %s: as many bytes as its shape says expected, %llu found", what,
                         port->io.name, (unsigned long long)(tensor->data ? tensor->size : 0));
-    return VKSSM_OK;
+    return check_range(log, what, port, tensor);
 }
 
 static const vkssm_named_tensor *find(const char *name, const vkssm_named_tensor *inputs, uint32_t n_input) {
@@ -62,7 +78,7 @@ static const vkssm_named_tensor *find(const char *name, const vkssm_named_tensor
 }
 
 vkssm_status vks_match_inputs(const vks_runner *r, const char *what, const vkssm_named_tensor *inputs, uint32_t n_input,
-                              bool by_time, vkssm_named_tensor *found, uint64_t *n, uint64_t *n_time) {
+                              bool by_time, uint64_t n_more, vkssm_named_tensor *found, uint64_t *n, uint64_t *n_time) {
     const vkssm_log *log = vks_device_get_log(r->model->device);
     for (uint32_t i = 0; i < r->n_input; i++) {
         const vks_port *port = &r->inputs[i];
@@ -71,7 +87,11 @@ vkssm_status vks_match_inputs(const vks_runner *r, const char *what, const vkssm
             return vks_fail(log, VKSSM_ERR_ARG, "%s: a tensor %s expected, none found among %u", what, port->io.name,
                             inputs ? n_input : 0);
         VKS_TRY(check_input(log, what, port, tensor, by_time));
-        uint64_t steps = by_time ? tensor->shape[1] : 1;
+        uint64_t steps = by_time ? tensor->shape[1] : 1, more = port->io.feedback ? 0 : n_more;
+        if (steps <= more)
+            return vks_fail(log, VKSSM_ERR_ARG, "%s: tensor %s: more than %llu steps expected, %llu found", what,
+                            port->io.name, (unsigned long long)more, (unsigned long long)steps);
+        steps -= more;
         if (i == 0)
             *n = tensor->shape[0], *n_time = steps;
         else if (tensor->shape[0] != *n || steps != *n_time)
@@ -84,11 +104,9 @@ vkssm_status vks_match_inputs(const vks_runner *r, const char *what, const vkssm
     return VKSSM_OK;
 }
 
-void vks_fill_input(const vks_runner *r, uint32_t index, const vkssm_named_tensor *tensor, uint64_t first,
-                    uint64_t n_row) {
-    const vks_port *port = &r->inputs[index];
+void vks_fill_input(const vks_port *port, const vkssm_named_tensor *tensor, uint64_t first, uint64_t n_row, void *out) {
     const uint8_t *data = tensor->data; // not aligned
-    float *rows = (float *)((uint8_t *)r->upload.mapped + port->offset);
+    float *rows = out;
     uint64_t n = port->n_value;
     for (uint64_t i = 0; i < n_row; i++) {
         float *row = rows + i * port->stride;
@@ -97,7 +115,7 @@ void vks_fill_input(const vks_runner *r, uint32_t index, const vkssm_named_tenso
             memcpy(row, data + 4 * at, n * sizeof *row);
         else
             for (uint64_t j = 0; j < n; j++)
-                row[j] = (float)data[at + j] / port->io.u8_divisor;
+                row[j] = (float)data[at + j] / port->io.u8_divisor + port->io.u8_offset;
         memset(row + n, 0, (port->stride - n) * sizeof *row);
     }
 }

@@ -8,7 +8,7 @@
 #include "host/base/alloc.h"
 
 // Time steps of a piece. Large ones fill a GPU, small ones keep a CPU's caches warm; both end long before a watchdog.
-enum { DEFAULT_PIECE = 1 << 15, CPU_PIECE = 1 << 11, MAX_PIECE = 1 << 20 };
+enum { DEFAULT_PIECE = 1 << 15, CPU_PIECE = 1 << 11, MAX_PIECE = 1 << 20, MAX_PREDICT = 1 << 24 };
 #define PIECE_MEMORY ((uint64_t)512 << 20) // bytes that a piece may take, if it can be made smaller
 
 // ---- a set of tensors -----------------------------------------------------------------------------------------------
@@ -60,10 +60,14 @@ typedef struct run {
     vkssm_tensors *tensors;     // outputs that are wanted, in order of ports
     uint64_t n, n_time;         // of the whole
     const vkssm_run_params *params;
+    uint32_t n_predict; // of a rollout; 0: none
+    vks_rollout rollout;
+    uint64_t n_done;  // time steps of all sequences
+    uint32_t n_going; // sequences that the rollout takes at once
 } run;
 
-static vkssm_status create_result(const run *u, const vks_port *port, result *out) {
-    uint64_t size = sizeof(float), shape[5] = {u->n, u->n_time};
+static vkssm_status create_result(const run *u, const vks_port *port, const char *name, uint64_t n_time, result *out) {
+    uint64_t size = sizeof(float), shape[5] = {u->n, n_time};
     uint32_t n_dim = port->io.per_step ? 2 : 1;
     for (uint32_t i = 0; i < port->io.n_dim; i++)
         shape[n_dim++] = port->io.shape[i];
@@ -73,9 +77,9 @@ static vkssm_status create_result(const run *u, const vks_port *port, result *ou
     out->data = fits && size <= SIZE_MAX ? vks_alloc((size_t)size) : NULL;
     if (!out->data)
         return vks_fail(vks_device_get_log(u->runner.model->device), VKSSM_ERR_OOM_HOST,
-                        "run: out of host memory for %s of %llu sequences of %llu steps", port->io.name,
-                        (unsigned long long)u->n, (unsigned long long)u->n_time);
-    snprintf(out->name, sizeof out->name, "%s", port->io.name);
+                        "run: out of host memory for %s of %llu sequences of %llu steps", name,
+                        (unsigned long long)u->n, (unsigned long long)n_time);
+    snprintf(out->name, sizeof out->name, "%s", name);
     out->tensor = (vkssm_named_tensor){.dtype = VKSSM_DTYPE_F32, .n_dim = n_dim, .size = size};
     memcpy(out->tensor.shape, shape, n_dim * sizeof *shape);
     return VKSSM_OK;
@@ -85,12 +89,15 @@ static vkssm_status create_results(run *u) {
     const vkssm_log *log = vks_device_get_log(u->runner.model->device);
     u->tensors = vks_alloc_zero(1, sizeof *u->tensors);
     if (!u->tensors) return vks_fail(log, VKSSM_ERR_OOM_HOST, "run: out of host memory");
-    u->tensors->results = vks_alloc_zero(u->runner.n_output, sizeof *u->tensors->results);
+    u->tensors->results = vks_alloc_zero(u->runner.n_output + 1, sizeof *u->tensors->results);
     if (!u->tensors->results) return vks_fail(log, VKSSM_ERR_OOM_HOST, "run: out of host memory");
     for (uint32_t i = 0; i < u->runner.n_output; i++)
         if (u->runner.outputs[i].wanted)
-            VKS_TRY(create_result(u, &u->runner.outputs[i], &u->tensors->results[u->tensors->n_result++]));
-    return VKSSM_OK;
+            VKS_TRY(create_result(u, &u->runner.outputs[i], u->runner.outputs[i].io.name, u->n_time,
+                                  &u->tensors->results[u->tensors->n_result++]));
+    if (u->n_predict == 0) return VKSSM_OK;
+    return create_result(u, &u->runner.outputs[u->rollout.output], "rollout", u->n_predict,
+                         &u->tensors->results[u->tensors->n_result++]);
 }
 
 // Whole sequences while they fit a piece; else one sequence in pieces of time, if the model allows it.
@@ -111,7 +118,7 @@ static vkssm_status choose_piece(run *u, vkssm_model *model) {
         if (u->runner.total_size <= PIECE_MEMORY) return VKSSM_OK;
         if (n_sequence > 1)
             n_sequence /= 2;
-        else if (!whole && n_time > 64)
+        else if (!whole && n_time > 1)
             n_time /= 2;
         else
             return VKSSM_OK; // the memory is checked when it is taken
@@ -135,20 +142,58 @@ static void collect(run *u, uint64_t first_sequence, uint64_t first_step, uint32
     }
 }
 
+// The rows of a piece; in a rollout, what is not fed back has more steps than the piece's sequences.
+static void fill(const vks_runner *r, const vks_port *port, const vkssm_named_tensor *tensor, uint64_t first_sequence,
+                 uint64_t first_step, uint32_t n_sequence, uint32_t n_time) {
+    uint8_t *out = (uint8_t *)r->upload.mapped + port->offset;
+    uint64_t size = n_time * port->stride * sizeof(float);
+    for (uint32_t b = 0; b < n_sequence; b++)
+        vks_fill_input(port, tensor, (first_sequence + b) * tensor->shape[1] + first_step, n_time, out + b * size);
+}
+
 static vkssm_status run_piece(run *u, uint64_t first_sequence, uint64_t first_step, uint32_t n_sequence,
                               uint32_t n_time) {
     bool first = first_step == 0, last = first_step + n_time == u->n_time;
     for (uint32_t i = 0; i < u->runner.n_input; i++)
-        vks_fill_input(&u->runner, i, &u->inputs[i], first_sequence * u->n_time + first_step,
-                       (uint64_t)n_sequence * n_time);
+        fill(&u->runner, &u->runner.inputs[i], &u->inputs[i], first_sequence, first_step, n_sequence, n_time);
     VKS_TRY(vks_runner_record(&u->runner, n_sequence, n_time, first, last, false));
     VKS_TRY(vks_runner_submit(&u->runner));
     collect(u, first_sequence, first_step, n_sequence, n_time, last);
     return VKSSM_OK;
 }
 
-static vkssm_status run_pieces(run *u) {
+static bool tell_progress(void *user, uint32_t n_more) {
+    run *u = user;
     const vkssm_progress *progress = &u->params->progress;
+    u->n_done += n_more;
+    uint64_t more = u->n_predict ? u->n_predict - 1 : 0;
+    return !progress->callback || progress->callback(progress->user, u->n_done, u->n * (u->n_time + more));
+}
+
+// The steps of sequences s ... after the last piece, which had n_time steps of each.
+static bool tell_steps(void *user, uint32_t n_step) {
+    run *u = user;
+    return tell_progress(u, n_step * u->n_going);
+}
+
+static vkssm_status go_on(run *u, uint64_t s, uint32_t n_sequence, uint32_t n_time) {
+    result *out = &u->tensors->results[u->tensors->n_result - 1];
+    u->n_going = n_sequence;
+    const vks_rollout_call call = {
+        .n_sequence = n_sequence,
+        .n_time = n_time,
+        .n_predict = u->n_predict,
+        .inputs = u->inputs,
+        .first_sequence = s,
+        .first_step = u->n_time,
+        .out = out->data + s * u->n_predict * u->runner.outputs[u->rollout.output].n_value,
+        .on_steps = tell_steps,
+        .user = u,
+    };
+    return vks_rollout_run(&u->rollout, &call);
+}
+
+static vkssm_status run_pieces(run *u) {
     for (uint64_t s = 0; s < u->n;) {
         uint64_t left = u->n - s;
         uint32_t n_sequence = left < u->runner.n_sequence ? (uint32_t)left : u->runner.n_sequence;
@@ -157,11 +202,11 @@ static vkssm_status run_pieces(run *u) {
             uint32_t n_time = steps < u->runner.n_time ? (uint32_t)steps : u->runner.n_time;
             VKS_TRY(run_piece(u, s, t, n_sequence, n_time));
             t += n_time;
-            uint64_t done = s * u->n_time + n_sequence * t;
-            if (progress->callback && !progress->callback(progress->user, done, u->n * u->n_time))
+            if (!tell_progress(u, n_sequence * n_time))
                 return vks_fail(vks_device_get_log(u->runner.model->device), VKSSM_ERR_CANCELLED,
-                                "run: cancelled after %llu of %llu steps", (unsigned long long)done,
+                                "run: cancelled after %llu of %llu steps", (unsigned long long)u->n_done,
                                 (unsigned long long)(u->n * u->n_time));
+            if (u->n_predict && t == u->n_time) VKS_TRY(go_on(u, s, n_sequence, n_time));
         }
         s += n_sequence;
     }
@@ -174,10 +219,35 @@ static vkssm_status match(run *u, vkssm_model *model, const vkssm_named_tensor *
     vkssm_status status = vks_runner_measure(model, 1, 1, false, &probe);
     if (status == VKSSM_OK) {
         u->inputs = vks_alloc_zero(probe.n_input, sizeof *u->inputs);
-        status = u->inputs ? vks_match_inputs(&probe, "run", inputs, n_input, true, u->inputs, &u->n, &u->n_time)
-                           : vks_fail(vks_device_get_log(model->device), VKSSM_ERR_OOM_HOST, "run: out of host memory");
+        uint64_t n_more = u->n_predict ? u->n_predict - 1 : 0;
+        status = u->inputs
+                     ? vks_match_inputs(&probe, "run", inputs, n_input, true, n_more, u->inputs, &u->n, &u->n_time)
+                     : vks_fail(vks_device_get_log(model->device), VKSSM_ERR_OOM_HOST, "run: out of host memory");
     }
     vks_runner_finish(&probe);
+    return status;
+}
+
+static vkssm_status run_model(vkssm_model *model, const vkssm_run_params *params, uint32_t n_predict,
+                              const vkssm_named_tensor *inputs, uint32_t n_input, vkssm_tensors **out) {
+    const vkssm_run_params defaults = {0};
+    run u = {.params = params ? params : &defaults, .n_predict = n_predict};
+    atomic_fetch_add(&model->n_session, 1);
+    vkssm_status status;
+    VKS_TRY_GOTO(match(&u, model, inputs, n_input), done);
+    VKS_TRY_GOTO(choose_piece(&u, model), done);
+    VKS_TRY_GOTO(vks_runner_take(&u.runner), done);
+    if (n_predict) VKS_TRY_GOTO(vks_rollout_create(&u.runner, n_predict, &u.rollout), done);
+    VKS_TRY_GOTO(create_results(&u), done);
+    VKS_TRY_GOTO(run_pieces(&u), done);
+    *out = u.tensors;
+    u.tensors = NULL;
+done:
+    vkssm_tensors_destroy(&u.tensors);
+    vks_rollout_finish(&u.rollout);
+    vks_runner_finish(&u.runner);
+    vks_free(u.inputs);
+    atomic_fetch_sub(&model->n_session, 1);
     return status;
 }
 
@@ -186,23 +256,18 @@ vkssm_status vkssm_model_run(vkssm_model *model, const vkssm_run_params *params,
     if (!model || !out) return vks_fail(NULL, VKSSM_ERR_ARG, "run: a model and a place for the outputs expected");
     *out = NULL;
     VKS_TRY(vks_check_tensor_model(model, "run"));
-    const vkssm_run_params defaults = {0};
-    run u = {.params = params ? params : &defaults};
-    atomic_fetch_add(&model->n_session, 1);
-    vkssm_status status;
-    VKS_TRY_GOTO(match(&u, model, inputs, n_input), done);
-    VKS_TRY_GOTO(choose_piece(&u, model), done);
-    VKS_TRY_GOTO(create_results(&u), done);
-    VKS_TRY_GOTO(vks_runner_take(&u.runner), done);
-    VKS_TRY_GOTO(run_pieces(&u), done);
-    *out = u.tensors;
-    u.tensors = NULL;
-done:
-    vkssm_tensors_destroy(&u.tensors);
-    vks_runner_finish(&u.runner);
-    vks_free(u.inputs);
-    atomic_fetch_sub(&model->n_session, 1);
-    return status;
+    return run_model(model, params, 0, inputs, n_input, out);
+}
+
+vkssm_status vkssm_model_rollout(vkssm_model *model, const vkssm_run_params *params, uint32_t n_predict,
+                                 const vkssm_named_tensor *inputs, uint32_t n_input, vkssm_tensors **out) {
+    if (!model || !out) return vks_fail(NULL, VKSSM_ERR_ARG, "rollout: a model and a place for the outputs expected");
+    *out = NULL;
+    VKS_TRY(vks_check_tensor_model(model, "rollout"));
+    if (n_predict == 0 || n_predict > MAX_PREDICT)
+        return vks_fail(vks_device_get_log(model->device), VKSSM_ERR_ARG, "rollout: 1 to %d steps expected, %u found",
+                        MAX_PREDICT, n_predict);
+    return run_model(model, params, n_predict, inputs, n_input, out);
 }
 
 // ---- what a model takes and gives -----------------------------------------------------------------------------------
@@ -214,8 +279,11 @@ static vkssm_status get_info(const vkssm_model *model, bool output, uint32_t ind
     if (!model->arch->get_io(model->self, output, index, &io))
         return vks_fail(vks_device_get_log(model->device), VKSSM_ERR_ARG, "model: %s %u of %s does not exist", what,
                         index, model->arch->model_type);
-    *out = (vkssm_tensor_info){
-        .n_dim = io.n_dim, .per_step = io.per_step, .layer = io.layer, .takes_u8 = io.u8_divisor != 0};
+    *out = (vkssm_tensor_info){.n_dim = io.n_dim,
+                               .per_step = io.per_step,
+                               .layer = io.layer,
+                               .takes_u8 = io.u8_divisor != 0,
+                               .fed_back = io.feedback != 0};
     memcpy(out->name, io.name, sizeof out->name);
     for (uint32_t i = 0; i < io.n_dim; i++)
         out->shape[i] = io.shape[i];

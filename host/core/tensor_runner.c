@@ -161,6 +161,11 @@ void vks_runner_finish(vks_runner *r) {
     *r = (vks_runner){0};
 }
 
+void vks_runner_compute(vks_runner *r, vks_recorder *recorder, uint32_t n_sequence, uint32_t n_time, bool last) {
+    vks_plan plan = make_plan(r, recorder, r->scratch.address, r->scratch.size);
+    vks_record_fail(recorder, record_piece(r, &plan, n_sequence, n_time, last));
+}
+
 vkssm_status vks_runner_record(vks_runner *r, uint32_t n_sequence, uint32_t n_time, bool first, bool last,
                                bool reusable) {
     uint64_t slot_size = r->model->state.n_float * sizeof(float);
@@ -171,8 +176,7 @@ vkssm_status vks_runner_record(vks_runner *r, uint32_t n_sequence, uint32_t n_ti
         vks_record_copy(r->recorder, &r->input, port->offset, &r->upload, port->offset,
                         n_row(port, n_sequence, n_time) * port->stride * sizeof(float));
     }
-    vks_plan plan = make_plan(r, r->recorder, r->scratch.address, r->scratch.size);
-    vks_record_fail(r->recorder, record_piece(r, &plan, n_sequence, n_time, last));
+    vks_runner_compute(r, r->recorder, n_sequence, n_time, last);
     for (uint32_t i = 0; i < r->n_output; i++) {
         const vks_port *port = &r->outputs[i];
         if (!port->wanted || !(last || port->io.per_step)) continue;

@@ -83,13 +83,13 @@ vkssm_status vkssm_stream_step(vkssm_stream *stream, const vkssm_named_tensor *i
                                const vkssm_named_tensor **outputs, uint32_t *n_output) {
     vks_runner *r = &stream->runner;
     uint64_t n, n_time;
-    VKS_TRY(vks_match_inputs(r, "stream", inputs, n_input, false, stream->inputs, &n, &n_time));
+    VKS_TRY(vks_match_inputs(r, "stream", inputs, n_input, false, 0, stream->inputs, &n, &n_time));
     if (n != r->n_sequence)
         return vks_fail(vks_device_get_log(r->model->device), VKSSM_ERR_ARG,
                         "stream: tensor %s: one sample for each of %u slots expected, %llu found", r->inputs[0].io.name,
                         r->n_sequence, (unsigned long long)n);
     for (uint32_t i = 0; i < r->n_input; i++)
-        vks_fill_input(r, i, &stream->inputs[i], 0, n);
+        vks_fill_input(&r->inputs[i], &stream->inputs[i], 0, n, (uint8_t *)r->upload.mapped + r->inputs[i].offset);
     VKS_TRY(vks_runner_submit(r));
     if (outputs) *outputs = stream->outputs;
     if (n_output) *n_output = stream->n_output;

@@ -6,7 +6,8 @@
 enum { MAX_GRID = 65535 }; // workgroups along one dimension that every device takes
 
 static_assert(VKS_ACT_NONE == VKS_ACT_CODE_NONE && VKS_ACT_GELU_TANH == VKS_ACT_CODE_GELU_TANH &&
-                  VKS_ACT_GELU_ERF == VKS_ACT_CODE_GELU_ERF,
+                  VKS_ACT_GELU_ERF == VKS_ACT_CODE_GELU_ERF && VKS_ACT_ELU == VKS_ACT_CODE_ELU &&
+                  VKS_ACT_TANH == VKS_ACT_CODE_TANH && VKS_ACT_RELU == VKS_ACT_CODE_RELU,
               "the shader knows activations by the same numbers");
 
 static vkssm_status check(const vks_op_target *target, const vks_activation *op) {
@@ -26,7 +27,9 @@ static vkssm_status check(const vks_op_target *target, const vks_activation *op)
         VKS_TRY(vks_check_dtype(target, "activation: d", &op->d, VKSSM_DTYPE_F32));
     }
     if (op->gate.address) {
-        VKS_TRY(vks_check_shape(target, "activation: gate", &op->gate, VKS_SHAPE(n_row, n_channel)));
+        uint32_t n_gate = op->gate.shape[0];
+        bool spans = n_gate && n_row % n_gate == 0; // else the message names n_row
+        VKS_TRY(vks_check_shape(target, "activation: gate", &op->gate, VKS_SHAPE(spans ? n_gate : n_row, n_channel)));
         VKS_TRY(vks_check_dtype(target, "activation: gate", &op->gate, op->x.dtype));
         VKS_TRY(vks_check_stride(target, "activation: gate", &op->gate, 0, 1));
     }
@@ -50,6 +53,7 @@ vkssm_status vks_op_activation(const vks_op_target *target, const vks_activation
         .y_stride = (uint32_t)op->y.stride[0],
         .n_row = n_row,
         .n_channel = n_channel,
+        .gate_span = gate ? n_row / op->gate.shape[0] : 1,
     };
     vks_op_begin(target, "activation");
     vkssm_status status = vks_kernel_dispatch(

@@ -12,4 +12,8 @@
     X(activation, "skip, GELU, sigmoid gate, residual sum")                                                                 \
     X(pool_mean, "running mean over time")                                                                                  \
     X(log_softmax, "logarithm of softmax over rows")                                                                        \
-    X(scan, "first-order recurrence over time, real or complex, with resets and packed sequences")
+    X(scan, "first-order recurrence over time, real or complex, with resets and packed sequences")                        \
+    X(conv2d, "convolution of images: implicit GEMM")                                                                       \
+    X(group_norm, "group norm of images, with activation")                                                                  \
+    X(resample2d, "average pooling, nearest upsampling, order of channels")                                                 \
+    X(conv_s5, "the convolutional S5 recurrence")

@@ -202,10 +202,14 @@ static vkssm_status check_steps(const vks_op_target *target, const vks_scan *op,
     VKS_TRY(vks_check_float(target, name, tensor));
     VKS_TRY(check_shape(target, op, name, tensor, 3, op->b.shape));
     uint32_t multiple = tensor->dtype == VKSSM_DTYPE_F32 ? 1 : 2;
-    uint64_t used = (uint64_t)tensor->shape[2] * (op->is_complex ? 2 : 1);
+    uint64_t n_row = (uint64_t)tensor->shape[2] * (op->is_complex ? 2 : 1), used = n_row;
     for (uint32_t dim = 2; dim-- > 0;) {
         if (tensor->shape[dim] > 1) {
             VKS_TRY(vks_check_stride(target, name, tensor, dim, multiple));
+            // All sequences' channels of a step may stand side by side, step after step.
+            bool time_first = dim == 0 && tensor->shape[1] > 1 && tensor->stride[0] >= n_row &&
+                              (tensor->shape[0] - 1) * tensor->stride[0] + n_row <= tensor->stride[1];
+            if (time_first) used = n_row;
             if (tensor->stride[dim] < used)
                 return vks_op_fail(target, VKSSM_ERR_ARG,
                                    "%s: a stride of dimension %u of at least %llu expected, %llu found: "

@@ -163,12 +163,15 @@ typedef enum vks_act {
     VKS_ACT_NONE,
     VKS_ACT_GELU_TANH, // 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
     VKS_ACT_GELU_ERF,  // x times the normal distribution at x
+    VKS_ACT_ELU,       // x, below 0 exp(x) - 1
+    VKS_ACT_TANH,
+    VKS_ACT_RELU,
 } vks_act;
 typedef struct vks_activation {
     vks_tensor x;    // [T, D] F32, F16 or BF16
     vks_tensor d;    // [D] F32, with skip
     vks_tensor skip; // [T, D] F32, F16 or BF16, or none
-    vks_tensor gate; // [T, D] of x's type, or none
+    vks_tensor gate; // [T', D] of x's type, or none; T' divides T: as many neighbouring rows as that gives share a row
     vks_tensor y;    // [T, D] F32, F16 or BF16; not one of the others
     vks_act act;
     bool accumulate; // add to what y holds; y F32
@@ -223,5 +226,80 @@ typedef struct vks_scan {
 } vks_scan;
 uint64_t vks_scan_scratch_size(const vks_kernels *kernels, const vks_scan *op); // floats; needs no scratch; 0: unused
 vkssm_status vks_op_scan(const vks_op_target *target, const vks_scan *op);
+
+// Cross-correlation over the two dimensions of images, with zeros around them so that H' = ceil(H / stride) and W' likewise
+// ("SAME" of JAX and TensorFlow: of an odd number of zeros one more comes last):
+// y[n, i, j, m] = act(sum over a, b, c of w[m, a, b, c] x[n, i stride - top + a, j stride - left + b, c] + bias + added),
+// (+ y). Sums in float32.
+typedef struct vks_conv2d {
+    vks_tensor x;      // [N, H, W, C] F32, F16 or BF16; pixels a multiple of 8 elements apart, and nothing else between
+    vks_tensor w;      // [M, kernel_height kernel_width C'] F32, F16 or BF16, row stride a multiple of 8; C' is C rounded
+                       // up to a multiple of 8, and w zero from C on
+    vks_tensor bias;   // [M] F32 or none; with choice [A, M]
+    vks_tensor choice; // [N] F32 or none: the row of the bias for each image; -1 is the last one
+    vks_tensor added;  // [N, H', W', M] F32, F16 or BF16, or none
+    vks_tensor y;      // [N, H', W', M] F32, F16 or BF16; not x. Its memory may be added's if accumulate is false
+    uint32_t kernel_height, kernel_width; // odd
+    uint32_t stride;                      // 1 or 2
+    vks_act act;
+    bool accumulate;   // add to what y holds
+} vks_conv2d;
+vkssm_status vks_op_conv2d(const vks_op_target *target, const vks_conv2d *op);
+
+// y = act(w (x - mean) / sqrt(variance + eps) + b), mean and biased variance over all pixels and the D / n_group neighbouring
+// channels of a group, for every image by itself (Wu and He 2018).
+typedef struct vks_group_norm {
+    vks_tensor x;            // [N, S, C] F32, F16 or BF16: N images of S pixels, nothing between images
+    vks_tensor weight, bias; // [C] F32
+    vks_tensor y;            // [N, S, C] F32, F16 or BF16; may be x
+    vks_tensor scratch;      // [n] F32, n at least vks_group_norm_scratch_size
+    uint32_t n_group;        // divides C
+    float eps;
+    vks_act act;
+} vks_group_norm;
+uint64_t vks_group_norm_scratch_size(const vks_kernels *kernels, uint32_t n_image, uint32_t n_pixel, uint32_t n_channel,
+                                     uint32_t n_group); // floats
+vkssm_status vks_op_group_norm(const vks_op_target *target, const vks_group_norm *op);
+
+// Images of another size or order.
+typedef enum vks_resample {
+    VKS_AVERAGE,     // means of windows that lie side by side: y [N, H / h, W / w, C]
+    VKS_NEAREST,     // every pixel becomes h x w: y [N, H h, W w, C]
+    VKS_FROM_PLANES, // x [N, C, H, W] F32 dense to y [N, H, W, C], with zeros up to y's pixel stride
+    VKS_TO_PLANES,   // x [N, H, W, C] to y [N, C, H, W] F32 dense
+} vks_resample;
+typedef struct vks_resample2d {
+    vks_tensor x; // [N, H, W, C] F32, F16 or BF16 unless the mode says otherwise
+    vks_tensor y;
+    vks_resample mode;
+    uint32_t window_height, window_width; // h, w of AVERAGE and NEAREST
+} vks_resample2d;
+vkssm_status vks_op_resample2d(const vks_op_target *target, const vks_resample2d *op);
+
+// The convolutional S5 recurrence (Smith, De Mello, Kautz, Linderman and Byeon 2023): x[t] = a x[t-1] + B * u[t],
+// y[t] = 2 Re(C * x[t]), with complex x of P channels for every pixel, and cross-correlations of stride 1. B for all frames at
+// once, a scan over time for every pixel and channel by itself, then C for all frames; one frame is a step. Sequences are taken
+// in pieces that fit the scratch, which changes nothing but the rounding of nothing: states are float32 in between.
+typedef struct vks_conv_s5 {
+    vks_tensor u;     // [B, T, H, W, U] as [B T, H, W, U] F32, F16 or BF16, as x of vks_conv2d
+    vks_tensor a;     // [P, 2] F32: exp(Lambda dt)
+    vks_tensor b;     // [2 P, kernel_b^2 U'] as w of vks_conv2d: rows for real and imaginary part of a state take turns
+    vks_tensor c;     // [U, kernel_c^2 2 P] likewise: 2 Re(C) and -2 Im(C) take turns
+    vks_tensor state; // [B, H W, P, 2] F32: initial state in, final state out
+    vks_tensor resets; // [B, T] I32 or none: where not 0 the state is dropped before the step
+    vks_tensor y;     // [B T, H, W, U] F32, F16 or BF16
+    vks_tensor scratch; // [n] F32 on 16 bytes, n at least vks_conv_s5_scratch_size for one frame
+    uint32_t n_sequence, n_time; // B, T
+    uint32_t kernel_b, kernel_c; // odd
+    vkssm_dtype state_dtype;     // what C reads the states as
+    bool reverse;                // from the last frame to the first
+    vks_scan_tuning tuning;
+} vks_conv_s5;
+// Floats for n_frame frames at once (frames of all sequences; a piece has whole sequences, or a part of one).
+uint64_t vks_conv_s5_scratch_size(uint64_t n_frame, uint32_t n_pixel, uint32_t n_state, vkssm_dtype state_dtype);
+vkssm_status vks_op_conv_s5(const vks_op_target *target, const vks_conv_s5 *op);
+// The scan alone: driven [B T, H, W, 2 P] F32 to states likewise, of any float type; needs a, state, resets and what counts.
+vkssm_status vks_op_conv_s5_scan(const vks_op_target *target, const vks_conv_s5 *op, vks_tensor driven,
+                                 vks_tensor states);
 
 #endif

@@ -75,3 +75,14 @@ uint64_t vks_tensor_span(const vks_tensor *tensor) {
                vks_quant_row_size(tensor->dtype, tensor->shape[1]);
     return (last + 1) * vkssm_dtype_size(tensor->dtype);
 }
+
+vks_tensor vks_tensor_images(vks_tensor rows, uint32_t height, uint32_t width) {
+    uint64_t stride = rows.stride[0];
+    return (vks_tensor){
+        .address = rows.address,
+        .dtype = rows.dtype,
+        .n_dim = 4,
+        .shape = {rows.shape[0] / (height * width), height, width, rows.shape[1]},
+        .stride = {height * width * stride, width * stride, stride, 1},
+    };
+}

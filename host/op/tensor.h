@@ -25,6 +25,8 @@ vks_tensor vks_tensor_blocks(uint64_t address, vkssm_dtype dtype, uint32_t n_row
 vks_tensor vks_tensor_slice(vks_tensor tensor, uint32_t dim, uint32_t begin, uint32_t count);
 // The last dimension seen as shape[0] x shape[1] ([T, H P] as [T, H, P]); it must be dense and of that size.
 vks_tensor vks_tensor_split_last(vks_tensor tensor, uint32_t n_outer, uint32_t n_inner);
+// Rows [N height width, C], one a pixel, as images [N, height, width, C].
+vks_tensor vks_tensor_images(vks_tensor rows, uint32_t height, uint32_t width);
 
 // Rows [B T, C] as [B, T, C].
 vks_tensor vks_tensor_sequences(vks_tensor rows, uint32_t n_sequence, uint32_t n_time);

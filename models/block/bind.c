@@ -72,10 +72,11 @@ vkssm_status vks_bind_find(const vks_bind *bind, const char *name, uint32_t n_di
     return VKSSM_OK;
 }
 
-vkssm_status vks_bind_find_a(const vks_bind *bind, uint32_t n_dim, const uint64_t *shape, vks_bind_part *out) {
-    bool ready = vks_bind_has(bind, "A");
+vkssm_status vks_bind_find_a(const vks_bind *bind, const char *log_name, uint32_t n_dim, const uint64_t *shape,
+                             vks_bind_part *out) {
+    bool ready = !vks_bind_has(bind, log_name) && vks_bind_has(bind, "A");
     out->transform = ready ? VKS_TRANSFORM_NONE : VKS_TRANSFORM_NEGATIVE_EXP;
-    return vks_bind_find(bind, ready ? "A" : "A_log", n_dim, shape, &out->source);
+    return vks_bind_find(bind, ready ? "A" : log_name, n_dim, shape, &out->source);
 }
 
 vkssm_status vks_bind_named_matrix(const vks_bind *bind, const char *name, uint32_t n_row, uint32_t n_column,

@@ -78,12 +78,12 @@ static vkssm_status bind_x_proj(const vks_bind *bind, const vks_mamba1_config *c
 static vkssm_status bind_core(const vks_bind *bind, const vks_mamba1_config *c, const core_names *names,
                               vks_mamba1_core *core) {
     const uint64_t per_channel[] = {c->n_inner};
-    vks_bind_part a = {.transform = VKS_TRANSFORM_NEGATIVE_EXP}, channels[2] = {{.transform = VKS_TRANSFORM_NONE}};
+    vks_bind_part a, channels[2] = {{.transform = VKS_TRANSFORM_NONE}};
     VKS_TRY(bind_conv(bind, c, names->conv_weight, &core->conv_weight));
     if (c->conv_bias) VKS_TRY(vks_bind_named_vector(bind, names->conv_bias, c->n_inner, &core->conv_bias));
     VKS_TRY(bind_x_proj(bind, c, names->x_proj, &core->x_proj));
     VKS_TRY(vks_bind_named_matrix(bind, names->dt_weight, c->n_inner, c->n_rank, &core->dt_proj));
-    VKS_TRY(vks_bind_find(bind, names->a_log, 2, (uint64_t[]){c->n_inner, c->n_state}, &a.source));
+    VKS_TRY(vks_bind_find_a(bind, names->a_log, 2, (uint64_t[]){c->n_inner, c->n_state}, &a));
     VKS_TRY(vks_bind_array(bind->binder, &a, 1, 2, (uint32_t[]){c->n_inner, c->n_state}, &core->a));
     VKS_TRY(vks_bind_find(bind, names->dt_bias, 1, per_channel, &channels[0].source));
     VKS_TRY(vks_bind_find(bind, names->d, 1, per_channel, &channels[1].source));

@@ -16,7 +16,7 @@ static uint32_t n_in(const vks_mamba2_config *c) {
 static vkssm_status bind_heads(const vks_bind *bind, uint32_t n_head, vks_tensor *out) {
     const uint64_t shape[] = {n_head};
     vks_bind_part parts[3] = {{.transform = VKS_TRANSFORM_NONE}};
-    VKS_TRY(vks_bind_find_a(bind, 1, shape, &parts[0]));
+    VKS_TRY(vks_bind_find_a(bind, "A_log", 1, shape, &parts[0]));
     VKS_TRY(vks_bind_find(bind, "dt_bias", 1, shape, &parts[1].source));
     VKS_TRY(vks_bind_find(bind, "D", 1, shape, &parts[2].source));
     return vks_bind_array(bind->binder, parts, 3, 2, (uint32_t[]){3, n_head}, out);
@@ -94,12 +94,10 @@ vkssm_status vks_mamba2_record(const vks_mamba2_config *c, const vks_mamba2_mixe
     VKS_TRY(vks_plan_rows(plan, plan->activation_dtype, n_row, c->n_inner, &y));
     VKS_TRY(vks_plan_rows(plan, plan->activation_dtype, n_row, c->n_inner, &gated));
 
-    VKS_TRY(vks_op_matmul(target,
-                          &(vks_matmul){.x = call->x,
-                                        .w = mixer->in_proj,
-                                        .bias = mixer->in_bias,
-                                        .y = projected,
-                                        .most_rows = call->most_rows}));
+    VKS_TRY(vks_op_matmul(
+        target,
+        &(vks_matmul){
+            .x = call->x, .w = mixer->in_proj, .bias = mixer->in_bias, .y = projected, .most_rows = call->most_rows}));
     VKS_TRY(vks_op_conv1d(target, &(vks_conv1d){
                                       .x = sequences(projected, call->n_sequence, call->n_time, c->n_inner, n_conv(c)),
                                       .w = mixer->conv_weight,

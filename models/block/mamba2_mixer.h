@@ -30,8 +30,8 @@ vkssm_status vks_mamba2_state(const vks_mamba2_config *config, vks_state_layout 
 // B sequences of T tokens; rows of x and residual are sequence-major.
 typedef struct vks_mamba2_call {
     uint32_t n_sequence, n_time;
-    vks_tensor x;         // [B T, D] activations: the normed input
-    vks_tensor residual;  // [B T, D] F32: the output is added here
+    vks_tensor x;        // [B T, D] activations: the normed input
+    vks_tensor residual; // [B T, D] F32: the output is added here
     vks_state_view state;
     uint32_t first_state; // number of this mixer's first array
     vks_tensor slots;     // [B] or none

@@ -5,11 +5,13 @@
 
 #include "commands.h"
 #include "common.h"
+#include "rollout.h"
 
 typedef struct run_options {
     const char *in, *out;
     bool layers, stream;
     uint32_t first; // sequences to take; 0: all
+    uint32_t condition, predict; // steps to read, and to predict, of files with time first; 0: all, none
 } run_options;
 
 // Everything that is held while the command runs.
@@ -19,6 +21,7 @@ typedef struct run_files {
     uint32_t n_input;
     vkssm_tensors *results;
     vkssm_stream *stream;
+    cli_rollout rollout;
     vkssm_named_tensor *outputs; // to be written; of a stream with `data` allocated here
     uint32_t n_output;
 } run_files;
@@ -27,6 +30,7 @@ static void close_files(run_files *files, bool streamed) {
     for (uint32_t i = 0; streamed && i < files->n_output; i++)
         free((void *)files->outputs[i].data);
     free(files->outputs);
+    cli_rollout_close(&files->rollout);
     free(files->inputs);
     vkssm_stream_destroy(&files->stream);
     vkssm_tensors_destroy(&files->results);
@@ -64,6 +68,16 @@ static int run_whole(cli_run *run, const run_options *options, run_files *files)
     if (!files->outputs) return cli_fail("%s: out of host memory", options->out);
     for (uint32_t i = 0; i < files->n_output; i++)
         vkssm_tensors_get(files->results, i, &files->outputs[i]);
+    return CLI_OK;
+}
+
+static int run_rollout(cli_run *run, const run_options *options, run_files *files) {
+    vkssm_run_params params = {.progress = {run_progress, NULL}, .layers = options->layers};
+    files->rollout = (cli_rollout){.condition = options->condition, .predict = options->predict};
+    int status = cli_rollout_run(run, &params, options->in, files->inputs, files->n_input, &files->rollout);
+    if (status != CLI_OK) return status;
+    if (vkssm_tensor_file_write(options->out, NULL, files->rollout.outputs, files->rollout.n_output))
+        return cli_library_failed(NULL);
     return CLI_OK;
 }
 
@@ -187,6 +201,20 @@ int cmd_run(const cli_command *command, int argc, char **argv) {
          .min = 1,
          .max = 4294967295.0,
          .value = &o.first},
+        {.name = "--condition",
+         .argument = "N",
+         .help = "inputs are [T, n, ...]: read the first N steps",
+         .type = CLI_COUNT,
+         .min = 1,
+         .max = 4294967295.0,
+         .value = &o.condition},
+        {.name = "--predict",
+         .argument = "N",
+         .help = "inputs are [T, n, ...]: predict N steps, from the last input's output on, which the model reads itself",
+         .type = CLI_COUNT,
+         .min = 1,
+         .max = 16777216,
+         .value = &o.predict},
         {.name = "--layers", .help = "write the layers' outputs too", .type = CLI_FLAG, .value = &o.layers},
         {.name = "--stream",
          .help = "run sample by sample, by the recurrent form",
@@ -198,11 +226,19 @@ int cmd_run(const cli_command *command, int argc, char **argv) {
     };
     int status = cli_parse(command, options, argc, argv);
     if (status != CLI_GO_ON) return status;
+    bool time_first = o.condition || o.predict;
+    if (time_first && o.stream) return cli_usage(command, "--stream does not go with --condition and --predict");
+    if (time_first && o.first) return cli_usage(command, "--first does not go with --condition and --predict");
 
     cli_run run = {0};
     run_files files = {0};
     status = cli_open_model(&setup, &run);
     if (status == CLI_OK) status = read_inputs(&o, &files);
+    if (status == CLI_OK && time_first) {
+        status = run_rollout(&run, &o, &files);
+        close_files(&files, false);
+        return cli_close(&run, status);
+    }
     if (status == CLI_OK) status = o.stream ? run_stream(&run, &o, &files) : run_whole(&run, &o, &files);
     if (status == CLI_OK && vkssm_tensor_file_write(o.out, NULL, files.outputs, files.n_output))
         status = cli_library_failed(NULL);

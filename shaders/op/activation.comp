@@ -12,6 +12,7 @@
 #include "include/io.glsl"
 #include "include/math.glsl"
 #include "include/gelu.glsl"
+#include "include/act.glsl"
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint WG_SIZE = 64;
@@ -26,9 +27,8 @@ layout(constant_id = 7) const bool ACCUMULATE = false;
 float value(uint t, uint d) {
     float x = load1(params.x, X_TYPE, t * params.x_stride + d);
     if (SKIP) x += Floats(params.d).at[d] * load1(params.skip, SKIP_TYPE, t * params.skip_stride + d);
-    if (ACT == VKS_ACT_CODE_GELU_TANH) x = gelu_tanh(x);
-    if (ACT == VKS_ACT_CODE_GELU_ERF) x = gelu_erf(x);
-    if (GATE) x *= sigmoid(load1(params.gate, X_TYPE, t * params.gate_stride + d));
+    x = activate(ACT, x);
+    if (GATE) x *= sigmoid(load1(params.gate, X_TYPE, t / params.gate_span * params.gate_stride + d));
     if (ACCUMULATE) x += Floats(params.y).at[t * params.y_stride + d];
     return x;
 }

@@ -1,4 +1,4 @@
-"""The converter of flax checkpoints, on checkpoints packed here: every form that flax writes, the trained model of the zoo
+"""The converter of flax checkpoints, on checkpoints packed here: every form that flax writes, the trained models of the zoo
 there and back, and damage of every kind.
 
 Usage: check_flax.py CONVERTER ZOO. Exit status 0 or 1.
@@ -155,8 +155,12 @@ def every_form():
            "expected the same below params/encoder")
 
 
-def zoo_model():
-    path = os.path.join(ZOO, "smnist-s5", "model.safetensors")
+def zoo_models():
+    for name in ("smnist-s5", "moving-mnist-convs5"):
+        there_and_back(os.path.join(ZOO, name, "model.safetensors"))
+
+
+def there_and_back(path):
     wanted, tree = read_file(path), {}
     for name, (_, shape, data) in wanted.items():
         *folders, leaf = name.split("/")
@@ -199,7 +203,7 @@ def usage():
 
 def main():
     n_failed = 0
-    for case in (every_form, zoo_model, damage, usage):
+    for case in (every_form, zoo_models, damage, usage):
         try:
             case()
             print(f"ok   {case.__name__}")

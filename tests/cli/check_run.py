@@ -152,6 +152,54 @@ def bad_inputs():
     fails(path, "ints.safetensors")
 
 
+VIDEO = os.path.join(ZOO, "moving-mnist-convs5")
+N_PIXEL = 64 * 64
+
+
+def clips(n_time, n_clip, pixels=None):
+    """Frames of the recorded clips, time first; or those that are given."""
+    header, data = split_file(os.path.join(VIDEO, "golden.safetensors"))
+    begin, step = header["frames"]["data_offsets"][0], 2 * N_PIXEL
+    frames = pixels or b"".join(data[begin + t * step : begin + t * step + n_clip * N_PIXEL] for t in range(n_time))
+    return write_tensors("clips.safetensors", frames=("U8", [n_time, n_clip, 1, 64, 64], frames))
+
+
+@device_case
+def closed_loop():
+    """Time comes first, before and after: two frames read, two predicted, of two clips and of one."""
+    out, one = path_of("video.safetensors"), path_of("one.safetensors")
+    arguments = ["--condition", "2", "--predict", "2"]
+    run("run", "--model", VIDEO, "--in", clips(3, 2), "--out", out, *arguments).passed()
+    run("run", "--model", VIDEO, "--in", clips(2, 1), "--out", one, "--predict", "2", "--layers").passed()
+    header = split_file(out)[0]
+    equal("shapes", {name: header[name]["shape"] for name in header}, {name: [2, 2, 1, 64, 64] for name in ("next", "rollout")})
+    equal("the outputs of one clip", sorted(split_file(one)[0]), [f"layer{i}.state" for i in range(3)] + ["next", "rollout"])
+    next_frames, rollout = read_tensor(out, "next")[1], read_tensor(out, "rollout")[1]
+    wanted = read_tensor(os.path.join(VIDEO, "golden.safetensors"), "next")[1]
+    alone = read_tensor(one, "rollout")[1]
+    # The first clip's first two frames are as recorded; its rollout is that of the clip alone, but for roundings.
+    gaps = [abs(next_frames[t * 2 * N_PIXEL + i] - wanted[t * N_PIXEL + i]) for t in range(2) for i in range(N_PIXEL)]
+    gaps += [abs(rollout[t * 2 * N_PIXEL + i] - alone[t * N_PIXEL + i]) for t in range(2) for i in range(N_PIXEL)]
+    if not max(gaps) <= GAP:
+        raise AssertionError(f"frames: expected a gap of at most {GAP}, found {max(gaps)}")
+    equal("the first predicted frame", rollout[: 2 * N_PIXEL], next_frames[2 * N_PIXEL :])
+
+
+@device_case
+def bad_loops():
+    wrong_usage("run", "--model", VIDEO, "--in", GOLDEN, "--out", "x", "--predict", "2", "--stream", parts=["--stream"])
+    wrong_usage("run", "--model", VIDEO, "--in", GOLDEN, "--out", "x", "--condition", "2", "--first", "1", parts=["--first"])
+    wrong_usage("run", "--model", VIDEO, "--in", GOLDEN, "--out", "x", "--predict", "0", parts=["--predict"])
+    more = ("--condition", "3", "--predict", "2")
+    fails(clips(2, 1), "tensor frames: at least 3 steps expected, 2 found", model=VIDEO, more=more)
+    fails(clips(0, 1), "tensor frames: shape [T, n, ...], none of them 0, expected", model=VIDEO, more=("--predict", "2"))
+    small = write_tensors("small.safetensors", frames=("U8", [2, 1, 1, 32, 64], bytes(2 * 32 * 64)))
+    fails(small, "tensor frames: shape [n, T, 1, 64, 64]", "[1, 2, 1, 32, 64] found", model=VIDEO, more=("--predict", "2"))
+    bright = write_tensors("bright.safetensors", frames=("F32", [1, 1, 1, 64, 64], struct.pack("<f", 2) * N_PIXEL))
+    fails(bright, "tensor frames: values from -1 to 1 expected, 2 found at 0", model=VIDEO, more=("--predict", "2"))
+    fails(GOLDEN, "rollout", "s5 found", model=DIGITS, more=("--predict", "2"))
+
+
 @device_case
 def bad_models():
     fails(GOLDEN, "tensors to tensors", "mamba2", model=STORIES)

@@ -7,7 +7,7 @@
 #define F16 VKSSM_DTYPE_F16
 #define BF16 VKSSM_DTYPE_BF16
 
-enum { SKIP = 1, GATE = 2, ADD = 4 };
+enum { SKIP = 1, GATE = 2, ADD = 4, SPAN = 10 }; // SPAN: the gate has a row for every 5 of x
 
 typedef struct activation_case {
     uint32_t n_row, n_channel;
@@ -30,6 +30,10 @@ static const activation_case cases[] = {
     {2, 512, F32, F16, F16, VKS_ACT_GELU_TANH, SKIP | GATE, 1},
     {1, 4096, F32, F32, F32, VKS_ACT_GELU_ERF, 0, 12},
     {9, 100, F32, F32, BF16, VKS_ACT_NONE, 0, 1e30f},
+    {12, 33, F32, F32, F32, VKS_ACT_ELU, SKIP, 3},
+    {6, 31, F32, F32, F16, VKS_ACT_TANH, GATE, 5},
+    {10, 64, F32, F32, F32, VKS_ACT_RELU, SPAN | ADD, 2},
+    {15, 66, F16, F32, F16, VKS_ACT_NONE, SPAN, 2},
 };
 
 // Relative to |x| + |d skip| (times the gate) plus what y held: sums and products 4; a GELU has an exponential whose
@@ -40,7 +44,7 @@ static const double roundings = 16;
 
 static void record(gpu *g, const void *one, uint64_t seed, op_job *j) {
     const activation_case *c = one;
-    static const char *const names[] = {"none", "gelu tanh", "gelu erf"};
+    static const char *const names[] = {"none", "gelu tanh", "gelu erf", "elu", "tanh", "relu"};
     snprintf(j->label, sizeof j->label, "t%u d%u %s %s = %s %s%s%s%s", c->n_row, c->n_channel, vkssm_dtype_name(c->x),
              vkssm_dtype_name(c->skip), vkssm_dtype_name(c->y), names[c->act], c->with & SKIP ? " skip" : "",
              c->with & GATE ? " gate" : "", c->with & ADD ? " add" : "");
@@ -59,7 +63,8 @@ static void record(gpu *g, const void *one, uint64_t seed, op_job *j) {
         op.skip = gpu_rows(g, GPU_IN, c->skip, c->n_row, c->n_channel, stride + 2, skip);
         op.d = gpu_vector(g, d, c->n_channel);
     }
-    if (c->with & GATE) op.gate = gpu_rows(g, GPU_IN, c->x, c->n_row, c->n_channel, stride + 4, gate);
+    uint32_t span = (c->with & SPAN) == SPAN ? 5 : 1;
+    if (c->with & GATE) op.gate = gpu_rows(g, GPU_IN, c->x, c->n_row / span, c->n_channel, stride + 4, gate);
     op.y = gpu_rows(g, c->with & ADD ? GPU_IN_OUT : GPU_OUT, c->y, c->n_row, c->n_channel, stride,
                     c->with & ADD ? added : NULL);
     CHECK_OK(vks_op_activation(&g->target, &op));
@@ -69,6 +74,7 @@ static void record(gpu *g, const void *one, uint64_t seed, op_job *j) {
                                           .x = x,
                                           .skip = c->with & SKIP ? skip : NULL,
                                           .gate = c->with & GATE ? gate : NULL,
+                                          .gate_span = span,
                                           .d = d,
                                           .added = c->with & ADD ? added : NULL,
                                           .act = (ref_act)c->act,
@@ -148,6 +154,9 @@ CHECK_CASE(refuses) {
     bad = good;
     bad.skip.dtype = VKSSM_DTYPE_U8;
     CHECK_REFUSED(vks_op_activation(&target, &bad), "activation: skip: F32, F16 or BF16 expected, U8 found");
+    bad = good;
+    bad.gate.shape[0] = 2;
+    CHECK_REFUSED(vks_op_activation(&target, &bad), "activation: gate: shape [3, 6] expected, [2, 6] found");
     bad = good;
     bad.gate.dtype = F16;
     CHECK_REFUSED(vks_op_activation(&target, &bad), "activation: gate: F32 expected, F16 found");

@@ -100,17 +100,28 @@ typedef struct ref_layer_norm_args {
 } ref_layer_norm_args;
 void ref_layer_norm(const ref_layer_norm_args *args);
 
-typedef enum ref_act { REF_ACT_NONE, REF_ACT_GELU_TANH, REF_ACT_GELU_ERF } ref_act;
+// As vks_act counts.
+typedef enum ref_act {
+    REF_ACT_NONE,
+    REF_ACT_GELU_TANH,
+    REF_ACT_GELU_ERF,
+    REF_ACT_ELU,
+    REF_ACT_TANH,
+    REF_ACT_RELU
+} ref_act;
 typedef struct ref_activation_args {
     size_t n_row, n_channel;
     const float *x, *skip, *gate; // [n_row, n_channel]
     const float *d;               // [n_channel], with skip
     const float *added;           // [n_row, n_channel]: what y holds before
+    size_t gate_span;             // neighbouring rows that share a row of the gate; 0: 1
     ref_act act;
     double *y, *scale; // [n_row, n_channel]
 } ref_activation_args;
 void ref_activation(const ref_activation_args *args);
 double ref_gelu_tanh(double x);
+double ref_act_of(ref_act act, double x);
+double ref_act_scale(ref_act act); // what its roundings are relative to, beside its argument's scale
 double ref_gelu_erf(double x);
 double ref_sigmoid(double x);
 
@@ -164,6 +175,53 @@ typedef struct ref_selective_scan_args {
     double *y, *scale;                     // [rows, n_channel], likewise
 } ref_selective_scan_args;
 void ref_selective_scan(const ref_selective_scan_args *args);
+
+// Channels last; zeros around the images as JAX's "SAME" has them.
+typedef struct ref_conv2d_args {
+    size_t n_image, height, width, n_channel, n_out, kernel_height, kernel_width, stride, n_choice;
+    const float *x;      // [n_image, height, width, n_channel]
+    const float *w;      // [n_out, kernel_height, kernel_width, n_channel]
+    const float *bias;   // [n_out], or with choice [n_choice, n_out]
+    const float *choice; // [n_image]
+    const float *added;  // like y: inside the activation
+    const float *held;   // like y: outside it
+    ref_act act;
+    double *y, *scale; // [n_image, ceil(height / stride), ceil(width / stride), n_out]
+} ref_conv2d_args;
+void ref_conv2d(const ref_conv2d_args *args);
+
+typedef struct ref_group_norm_args {
+    size_t n_image, n_pixel, n_channel, n_group;
+    const float *x;             // [n_image, n_pixel, n_channel]
+    const float *weight, *bias; // [n_channel]
+    double eps;
+    ref_act act;
+    double *y, *scale; // like x
+} ref_group_norm_args;
+void ref_group_norm(const ref_group_norm_args *args);
+
+typedef enum ref_resample { REF_AVERAGE, REF_NEAREST, REF_FROM_PLANES, REF_TO_PLANES } ref_resample; // as vks_resample
+typedef struct ref_resample2d_args {
+    size_t n_image, height, width, n_channel; // of x
+    size_t window_height, window_width;
+    const float *x; // [n_image, height, width, n_channel], or [n_image, n_channel, height, width]
+    ref_resample mode;
+    double *y, *scale;
+} ref_resample2d_args;
+void ref_resample2d(const ref_resample2d_args *args);
+
+typedef struct ref_conv_s5_args {
+    size_t n_sequence, n_time, height, width, n_channel, n_state, kernel_b, kernel_c;
+    const float *u; // [n_sequence, n_time, height, width, n_channel]
+    const float *a; // [n_state, 2]
+    const float *b; // [2 n_state, kernel_b, kernel_b, n_channel]
+    const float *c; // [n_channel, kernel_c, kernel_c, 2 n_state]
+    const float *initial;  // [n_sequence, height, width, n_state, 2]
+    const int32_t *resets; // [n_sequence, n_time] or NULL
+    bool reverse;
+    double *y, *scale, *last, *last_scale; // y like u, last like initial
+} ref_conv_s5_args;
+void ref_conv_s5(const ref_conv_s5_args *args); // frame by frame
 
 double ref_silu(double x);
 

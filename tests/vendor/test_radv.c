@@ -181,6 +181,53 @@ static void compile_scan(vkssm_dtype type) {
     }
 }
 
+// What ConvS5 needs: a layer of a clip and of a frame, and what stands around it.
+static void compile_images(vkssm_dtype type) {
+    const uint32_t u = 256, p = 128, side = 16;
+    for (uint32_t n = 1; n <= 300; n *= 300) {
+        uint32_t n_scratch = (uint32_t)vks_conv_s5_scratch_size(n, side * side, p, type);
+        vks_conv_s5 op = {.u = DENSE(type, n, side, side, u),
+                          .a = DENSE(F32, p, 2),
+                          .b = DENSE(type, 2 * p, 9 * u),
+                          .c = DENSE(type, u, 9 * 2 * p),
+                          .state = DENSE(F32, 1, side * side, p, 2),
+                          .y = DENSE(F32, n, side, side, u),
+                          .scratch = DENSE(F32, n_scratch),
+                          .n_sequence = 1,
+                          .n_time = n,
+                          .kernel_b = 3,
+                          .kernel_c = 3,
+                          .state_dtype = type};
+        op.scratch.address = (uint64_t)1 << 40; // apart from the others: a scan looks for overlaps
+        CHECK_EQ(vks_op_conv_s5(&target, &op), VKSSM_OK);
+        vks_group_norm norm = {.x = DENSE(F32, n, side * side, u),
+                               .weight = DENSE(F32, u),
+                               .bias = DENSE(F32, u),
+                               .y = DENSE(type, n, side * side, u),
+                               .n_group = 32,
+                               .act = VKS_ACT_GELU_TANH};
+        norm.scratch = DENSE(F32, (uint32_t)vks_group_norm_scratch_size(target.kernels, n, side * side, u, 32));
+        CHECK_EQ(vks_op_group_norm(&target, &norm), VKSSM_OK);
+    }
+    CHECK_EQ(vks_op_conv2d(&target, &(vks_conv2d){.x = DENSE(type, 2, side, side, u),
+                                                  .w = DENSE(type, 64, 9 * u),
+                                                  .bias = DENSE(F32, 64),
+                                                  .added = DENSE(F32, 2, side, side, 64),
+                                                  .y = DENSE(F32, 2, side, side, 64),
+                                                  .kernel_height = 3,
+                                                  .kernel_width = 3,
+                                                  .stride = 1,
+                                                  .act = VKS_ACT_GELU_TANH,
+                                                  .accumulate = true}),
+             VKSSM_OK);
+    CHECK_EQ(vks_op_resample2d(&target, &(vks_resample2d){.x = DENSE(F32, 2, 64, 64, 64),
+                                                          .y = DENSE(type, 2, 32, 32, 64),
+                                                          .mode = VKS_AVERAGE,
+                                                          .window_height = 2,
+                                                          .window_width = 2}),
+             VKSSM_OK);
+}
+
 static void compile_all(const char *variant) {
     vks_kernels_force(target.kernels, variant);
     for (int i = 0; i < 2; i++) {
@@ -195,6 +242,7 @@ static void compile_all(const char *variant) {
         compile_rest(type);
         compile_s5(type);
         if (!variant || strncmp(variant, "scan", 4) == 0) compile_scan(type);
+        if (!variant || strncmp(variant, "conv2d", 6) == 0) compile_images(type);
     }
     compile_step();
 }

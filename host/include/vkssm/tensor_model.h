@@ -1,4 +1,5 @@
-// vkssm/tensor_model.h: run a model that maps tensors to tensors (S5, LRU): classifiers and filters of sequences.
+// vkssm/tensor_model.h: run a model that maps tensors to tensors (S5, LRU, ConvS5): classifiers and filters of sequences,
+// video prediction.
 //
 // Typical order: vkssm_model_load, then vkssm_model_run with whole sequences; or vkssm_stream_create and
 // vkssm_stream_step with one sample at a time, which gives the same outputs. Language models run in a session instead
@@ -21,6 +22,7 @@ typedef struct vkssm_tensor_info {
     bool per_step;     // [n, T, shape...]; else [n, shape...]. Inputs are always per step
     bool layer;        // an output that is only given when layers are asked for
     bool takes_u8;     // an input may be U8; the model's config.json says what its values mean
+    bool fed_back;     // an input that the model fills by itself in a rollout
 } vkssm_tensor_info;
 
 // The index-th input, and the index-th output. Errors: ERR_ARG past the last one, ERR_UNSUPPORTED for a language model.
@@ -55,6 +57,17 @@ typedef struct vkssm_run_params {
 // wait per piece.
 VKSSM_API vkssm_status vkssm_model_run(vkssm_model *model, const vkssm_run_params *params,
                                        const vkssm_named_tensor *inputs, uint32_t n_input, vkssm_tensors **out);
+
+// Closed loop: read the inputs as vkssm_model_run does, then go on by n_predict - 1 steps more, each of which reads the output
+// of the step before it (vkssm_tensor_info.fed_back says where). Outputs become inputs on the device, in the recurrent form.
+// inputs: as for vkssm_model_run; those that are not fed back have n_predict - 1 steps more than those that are.
+// *out:   the outputs of vkssm_model_run, and "rollout" [n, n_predict, shape...]: the output of the last step given and of
+//         those that follow, as they were fed back. Layers' outputs are those of the steps given.
+// n_predict: at least 1. params: as for vkssm_model_run; progress counts the further steps too.
+// Errors: as vkssm_model_run; ERR_UNSUPPORTED for a model whose outputs are no inputs.
+// Thread-safety: as vkssm_model_run. Cost: as that, and a submission and wait for every few steps.
+VKSSM_API vkssm_status vkssm_model_rollout(vkssm_model *model, const vkssm_run_params *params, uint32_t n_predict,
+                                           const vkssm_named_tensor *inputs, uint32_t n_input, vkssm_tensors **out);
 
 // A stream: slots that each read a sequence, one sample at a time, by the recurrent form. Its state is that of the
 // parallel form. Thread-safety: a stream belongs to one thread at a time; several streams may run at once on one model.

@@ -4,8 +4,8 @@ usage: flax_to_safetensors.py CHECKPOINT OUT.safetensors
 
 Of a training state the collections `params` and `batch_stats` are kept and all else is left out; a checkpoint without
 `params` at its top is taken for the parameters themselves. Tensors are named by their paths, as in
-params/encoder/layers_0/seq/B. float64 becomes float32, complex64 and complex128 become float32 with real and imaginary part
-in a last dimension of 2; other types stay. config.json is not made: a checkpoint does not say how its model was built.
+params/encoder/layers_0/seq/B (S5) or params/sequence_model/layers_0/seq/B (ConvS5). float64 becomes float32, complex64 and
+complex128 become float32 with real and imaginary part in a last dimension of 2; other types stay. config.json is not made: a checkpoint does not say how its model was built.
 
 Needs the standard library only. Exit status 0, 1 for a failure that is explained in one line on stderr, 2 for wrong usage.
 """
