@@ -52,7 +52,7 @@ vkssm_status vks_op_rms_norm(const vks_op_target *target, const vks_rms_norm *op
     uint32_t group_size = op->y.shape[1] / n_group;
 
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
-    bool can_wide = fits_wide(op, group_size, 256), many = can_wide && !traits.cpu && n_row >= MANY_ROWS;
+    bool can_wide = fits_wide(op, group_size, 256), many = can_wide && !traits.cpu && most_rows >= MANY_ROWS;
     const uint32_t candidates[] = {many ? VKS_SHADER_rms_norm_wide : VKS_SHADER_rms_norm_sg, VKS_SHADER_rms_norm_sg,
                                    VKS_SHADER_rms_norm, can_wide ? VKS_SHADER_rms_norm_wide : VKS_SHADER_rms_norm};
     uint32_t shader = vks_kernel_choose(target->kernels, candidates, VKS_COUNT(candidates));
