@@ -26,9 +26,11 @@ float load_half(uvec2 address, uint word, uint i) {
 const vec4 byte_places = vec4(8388608.0, 32768.0, 8388608.0, 32768.0); // bits 0 and 8, of either half word
 const vec4 nibble_places = vec4(524288.0, 2048.0, 524288.0, 2048.0);   // bits 4 and 12
 
+// A compiler that joins these differences with what is added to them loses the low bits: they are precise.
 vec4 unpack_bytes(uint word, float offset) {
     uvec4 bits = uvec4(word & 0xffu, word & 0xff00u, word >> 16 & 0xffu, word >> 16 & 0xff00u);
-    return uintBitsToFloat(bits | floatBitsToUint(byte_places)) - (byte_places + offset);
+    precise vec4 codes = uintBitsToFloat(bits | floatBitsToUint(byte_places)) - (byte_places + offset);
+    return codes;
 }
 
 vec4 signed_bytes(uint word) {
@@ -36,7 +38,7 @@ vec4 signed_bytes(uint word) {
 }
 
 // The low nibbles of a word's bytes, and the high ones.
-void unpack_nibbles(uint word, float offset, out vec4 low, out vec4 high) {
+void unpack_nibbles(uint word, float offset, out precise vec4 low, out precise vec4 high) {
     uint upper = word >> 16;
     uvec4 low_bits = uvec4(word & 0xfu, word & 0xf00u, upper & 0xfu, upper & 0xf00u);
     uvec4 high_bits = uvec4(word & 0xf0u, word & 0xf000u, upper & 0xf0u, upper & 0xf000u);
@@ -66,14 +68,15 @@ vec4 load_weights4(uvec2 address, uint type, uint row, uint k, uint n_in) {
     if (!is_block_type(type)) return load4(address, type, row + k);
     if (type == VKS_TYPE_Q8_0)
         return load_half(address, row + (n_in >> 2), k >> 5) * signed_bytes(Words(address).at[row + (k >> 2)]);
-    vec4 low = unpack_bytes(Words(address).at[row + (k >> 3)] >> (k & 4u) & 0x0f0f0f0fu, 0.0);
+    uint codes = Words(address).at[row + (k >> 3)] >> (k & 4u) & 0x0f0f0f0fu;
+    vec4 low = unpack_bytes(codes, 0.0);
     if (type == VKS_TYPE_Q4_0) return load_half(address, row + (n_in >> 3), k >> 5) * (low - 8.0);
     if (type == VKS_TYPE_Q4_K) {
         vec2 scale = q4k_scale(address, row, k, n_in);
         return scale.x * low - scale.y;
     }
     uint high = Words(address).at[row + (n_in >> 3) + (k >> 4)] >> (k >> 1 & 6u) & 0x03030303u;
-    return q6k_scale(address, row, k, n_in) * (low + 16.0 * unpack_bytes(high, 2.0));
+    return q6k_scale(address, row, k, n_in) * unpack_bytes(codes | high << 4, 32.0);
 }
 
 // Weights k ... k+7, k a multiple of 8: 16 bytes of a 16-bit type. They are first and second times `scale`, which is one
@@ -104,8 +107,8 @@ void load_weights8(uvec2 address, uint type, uint row, uint k, uint n_in, out ve
         } else {
             uint high = Words(address).at[row + (n_in >> 3) + (k >> 4)] >> (k >> 1 & 4u);
             scale = q6k_scale(address, row, k, n_in);
-            first += 16.0 * unpack_bytes(high & 0x03030303u, 2.0);
-            second += 16.0 * unpack_bytes(high >> 2 & 0x03030303u, 2.0);
+            first = unpack_bytes(word & 0x0f0f0f0fu | (high & 0x03030303u) << 4, 32.0);
+            second = unpack_bytes(word >> 4 & 0x0f0f0f0fu | (high >> 2 & 0x03030303u) << 4, 32.0);
         }
     }
 }
