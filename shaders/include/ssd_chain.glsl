@@ -7,7 +7,6 @@ layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint WG_SIZE = 128; // 4 subgroups
 
 const uint ROW_N = N / 8 + 1; // vectors in a row of a tile; one of padding spreads the banks
-const uint FETCH_N = 64 * N / 8 / WG_SIZE; // vectors that an invocation brings, rounded down
 shared float token_dt[2][64], token_sum[2][64]; // of two chunks: one is read while the next one is prepared
 shared float unit_dt[2];                        // a power of two that no dt of the chunk is twice as large as
 

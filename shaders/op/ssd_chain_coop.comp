@@ -38,17 +38,35 @@ uvec4 fetch(uvec2 address, uint row, uint first, uint vector) {
     return Words4(address).at[(row * params.x_stride + first + 8 * vector) >> 3];
 }
 
-// x turned: pairs of tokens of 8 p each become 8 words of a pair.
-void load_x(uint sequence, uint chunk, uint h) {
-    [[unroll]] for (uint j = 0; j <= 32 * (P / 8) / WG_SIZE; j++) {
-        uint i = gl_LocalInvocationIndex + j * WG_SIZE, pair = i % 8 + i / P * 8, v = i / 8 % (P / 8);
+// A compiler keeps loads from memory behind the stores to shared memory that stand before them: all of a kind's loads come
+// first, and their vectors wait in registers.
+const uint LOADS_X = (4 * P + WG_SIZE - 1) / WG_SIZE, LOADS_N = 8 * N / WG_SIZE;
+
+uint x_pair(uint j) {
+    uint i = gl_LocalInvocationIndex + j * WG_SIZE;
+    return i % 8 + i / P * 8;
+}
+uint x_vector(uint j) {
+    return (gl_LocalInvocationIndex + j * WG_SIZE) / 8 % (P / 8);
+}
+
+// Pairs of tokens, 8 p of each; a pair past the last one repeats that.
+void fetch_x(uint sequence, uint chunk, uint h, out uvec4 even[LOADS_X], out uvec4 odd[LOADS_X]) {
+    [[unroll]] for (uint j = 0; j < LOADS_X; j++) {
+        uint t = 2 * min(x_pair(j), 31);
+        even[j] = fetch(params.x, token_row(sequence, chunk, t), h * P, x_vector(j));
+        odd[j] = fetch(params.x, token_row(sequence, chunk, t + 1), h * P, x_vector(j));
+    }
+}
+
+// x turned: 8 words of a pair.
+void store_x(uvec4 even[LOADS_X], uvec4 odd[LOADS_X]) {
+    [[unroll]] for (uint j = 0; j < LOADS_X; j++) {
+        uint pair = x_pair(j), row = 8 * x_vector(j) * ROW_T + pair / 4;
         if (pair >= 32) break;
-        uvec4 even = fetch(params.x, token_row(sequence, chunk, 2 * pair), h * P, v);
-        uvec4 odd = fetch(params.x, token_row(sequence, chunk, 2 * pair + 1), h * P, v);
         [[unroll]] for (uint e = 0; e < 4; e++) {
-            uint row = (8 * v + 2 * e) * ROW_T + pair / 4;
-            tile_x[row][pair % 4] = (even[e] & 0xffffu) | odd[e] << 16;
-            tile_x[row + ROW_T][pair % 4] = even[e] >> 16 | (odd[e] & 0xffff0000u);
+            tile_x[row + 2 * e * ROW_T][pair % 4] = (even[j][e] & 0xffffu) | odd[j][e] << 16;
+            tile_x[row + (2 * e + 1) * ROW_T][pair % 4] = even[j][e] >> 16 | (odd[j][e] & 0xffff0000u);
         }
     }
 }
@@ -62,17 +80,21 @@ uint scale_two(vec2 factors, uint word) {
     return pack_pair(ELEMENT_TYPE, factors * unpack_pair(ELEMENT_TYPE, word));
 }
 
-// E B, turned: an invocation has 8 tokens of its own, and takes every WG_SIZE / 8-th n.
-void load_b(uint side, uint at_turned) {
+// B turned: an invocation has 8 tokens of its own, and takes every WG_SIZE / 8-th n.
+void fetch_b(uint at_turned, out uvec4 b[LOADS_N]) {
+    [[unroll]] for (uint j = 0; j < LOADS_N; j++)
+        b[j] = Words4(params.turned_b).at[at_turned + gl_LocalInvocationIndex + j * WG_SIZE];
+}
+
+void store_b(uint side, uvec4 b[LOADS_N]) {
     uint v = gl_LocalInvocationIndex % 8;
     vec2 factors[4];
     [[unroll]] for (uint e = 0; e < 4; e++)
         factors[e] = vec2(to_end(side, 8 * v + 2 * e), to_end(side, 8 * v + 2 * e + 1));
-    [[unroll]] for (uint j = 0; j < 8 * N / WG_SIZE; j++) {
+    [[unroll]] for (uint j = 0; j < LOADS_N; j++) {
         uint n = gl_LocalInvocationIndex / 8 + j * (WG_SIZE / 8);
-        uvec4 b = Words4(params.turned_b).at[at_turned + n * 8 + v];
-        tile_n[n * ROW_T + v] = uvec4(scale_two(factors[0], b.x), scale_two(factors[1], b.y), scale_two(factors[2], b.z),
-                                      scale_two(factors[3], b.w));
+        tile_n[n * ROW_T + v] = uvec4(scale_two(factors[0], b[j].x), scale_two(factors[1], b[j].y),
+                                      scale_two(factors[2], b[j].z), scale_two(factors[3], b[j].w));
     }
 }
 
@@ -99,12 +121,17 @@ const uint ROW_K = 64 / 8 + 1, ROW_Y = P / 4 + 1;
 const uint SIZE_S = P * ROW_N, SIZE_W = 64 * ROW_K, SIZE_Y = 64 * ROW_Y, SIZE_SW = SIZE_S > SIZE_W ? SIZE_S : SIZE_W;
 shared uvec4 tile_s[SIZE_SW > SIZE_Y ? SIZE_SW : SIZE_Y]; // the state, then the weights, then results
 
-void load_c(uint side, uint sequence, uint chunk, uint g) {
-    [[unroll]] for (uint j = 0; j <= FETCH_N; j++) {
+void fetch_c(uint sequence, uint chunk, uint g, out uvec4 c[LOADS_N]) {
+    [[unroll]] for (uint j = 0; j < LOADS_N; j++) {
+        uint i = gl_LocalInvocationIndex + j * WG_SIZE;
+        c[j] = fetch(params.c, token_row(sequence, chunk, i / (N / 8)), g * N, i % (N / 8));
+    }
+}
+
+void store_c(uint side, uvec4 c[LOADS_N]) {
+    [[unroll]] for (uint j = 0; j < LOADS_N; j++) {
         uint i = gl_LocalInvocationIndex + j * WG_SIZE, t = i / (N / 8), v = i % (N / 8);
-        if (t >= 64) break;
-        uvec4 c = fetch(params.c, token_row(sequence, chunk, t), g * N, v);
-        tile_n[t * ROW_N + v] = scale_vector(exp2(token_sum[side][t]), c);
+        tile_n[t * ROW_N + v] = scale_vector(exp2(token_sum[side][t]), c[j]);
     }
 }
 
@@ -117,15 +144,23 @@ vec4 weights(uint side, vec4 product, uint m, uint k) {
     return w;
 }
 
-void load_weights(uint side, uint at_product, float d) {
-    [[unroll]] for (uint j = 0; j <= 64 * 8 / WG_SIZE; j++) {
+const uint LOADS_W = 64 * 8 / WG_SIZE;
+
+void fetch_products(uint at_product, out vec4 low[LOADS_W], out vec4 high[LOADS_W]) {
+    [[unroll]] for (uint j = 0; j < LOADS_W; j++) {
+        uint i = gl_LocalInvocationIndex + j * WG_SIZE, m = i / 8, k = min(i % 8 * 8, m / 8 * 8); // up to the diagonal
+        low[j] = Floats4(params.products).at[(at_product + m * 64 + k) >> 2];
+        high[j] = Floats4(params.products).at[(at_product + m * 64 + k + 4) >> 2];
+    }
+}
+
+void store_weights(uint side, vec4 low_products[LOADS_W], vec4 high_products[LOADS_W], float d) {
+    [[unroll]] for (uint j = 0; j < LOADS_W; j++) {
         uint i = gl_LocalInvocationIndex + j * WG_SIZE, m = i / 8, k = i % 8 * 8;
-        if (m >= 64) break;
         vec4 low = vec4(0), high = vec4(0);
         if (k <= m) {
-            uint at = (at_product + m * 64 + k) >> 2;
-            low = weights(side, Floats4(params.products).at[at], m, k);
-            high = weights(side, Floats4(params.products).at[at + 1], m, k + 4);
+            low = weights(side, low_products[j], m, k);
+            high = weights(side, high_products[j], m, k + 4);
             [[unroll]] for (uint e = 0; e < 4; e++) {
                 if (k + e == m) low[e] += d;
                 if (k + 4 + e == m) high[e] += d;
@@ -161,10 +196,18 @@ void store_part(MATRIX_SUM y[FP], uint row, uint h, uint n_token) {
 
 void find_outputs(uint side, uint sequence, uint chunk, uint h, MATRIX_SUM state[FP][FN], inout MATRIX_SUM y[FP]) {
     uint m0 = 16 * gl_SubgroupID, g = h / (H / G);
+    uvec4 even[LOADS_X], odd[LOADS_X], c[LOADS_N];
+    fetch_x(sequence, chunk, h, even, odd);
+    fetch_c(sequence, chunk, g, c);
     [[unroll]] for (uint i = 0; i < FP; i++)
         [[unroll]] for (uint j = 0; j < FN; j++)
             coopMatStore(to_elements(state[i][j]), tile_s, 16 * i * ROW_N + 2 * (gl_SubgroupID * FN + j), ROW_N, ROWS);
-    load_c(side, sequence, chunk, g);
+    store_x(even, odd);
+    store_c(side, c);
+    uvec4 b[LOADS_N];
+    vec4 low[LOADS_W], high[LOADS_W];
+    fetch_b(turned_at(sequence, chunk, g), b);
+    fetch_products((chunk_index(sequence, chunk) * G + g) * 4096, low, high);
     barrier();
     [[unroll]] for (uint n = 0; n < N; n += 16) {
         MATRIX_A c;
@@ -176,8 +219,8 @@ void find_outputs(uint side, uint sequence, uint chunk, uint h, MATRIX_SUM state
         }
     }
     barrier();
-    load_b(side, turned_at(sequence, chunk, g));
-    load_weights(side, (chunk_index(sequence, chunk) * G + g) * 4096, Floats(params.heads).at[2 * H + h]);
+    store_b(side, b);
+    store_weights(side, low, high, Floats(params.heads).at[2 * H + h]);
 }
 
 void add_own_tokens(inout MATRIX_SUM y[FP]) {
@@ -218,9 +261,12 @@ void main() {
     barrier();
     for (uint side = 0; chunk < end; chunk++, side ^= 1) {
         fetch_dt(sequence, min(chunk + 1, end - 1), h, dt);
-        load_x(sequence, chunk, h);
 #ifdef SEGMENT
-        load_b(side, turned_at(sequence, chunk, h / (H / G)));
+        uvec4 even[LOADS_X], odd[LOADS_X], b[LOADS_N];
+        fetch_x(sequence, chunk, h, even, odd);
+        fetch_b(turned_at(sequence, chunk, h / (H / G)), b);
+        store_x(even, odd);
+        store_b(side, b);
         total += token_sum[side][63];
 #else
         MATRIX_SUM y[FP];
