@@ -38,7 +38,8 @@ typedef struct vkssm_model_info {
 
 // Load a model: a folder with config.json and safetensors weights (one file or shards with an index), and optionally a
 // tokenizer; or a GGUF file, which holds all of these (architectures mamba2 and, where it is built in, mamba; tokenizers of
-// the kinds gpt2 and llama; block types are put in another order for the device, value by value the same). The memory needed is computed, and compared with the device's budget, before anything is uploaded.
+// the kinds gpt2 and llama; block types are put in another order for the device, value by value the same). The memory needed
+// is computed, and compared with the device's budget, before anything is uploaded.
 // Errors: ERR_IO, ERR_FORMAT, ERR_UNSUPPORTED, ERR_OOM_HOST, ERR_OOM_DEVICE (amount needed and found), ERR_CANCELLED.
 // Ownership: the device must outlive the model. Thread-safety: a loaded model is immutable and may be shared.
 VKSSM_API vkssm_status vkssm_model_load(vkssm_device *device, const char *path, const vkssm_model_params *params,

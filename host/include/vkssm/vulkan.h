@@ -27,8 +27,7 @@
 extern "C" {
 #endif
 
-// ---- the application's device
-// ----------------------------------------------------------------------------------------
+// ---- the application's device ---------------------------------------------------------------------------------------
 
 // What to enable on a physical device so that vkssm can use all of it. The application may add its own features and
 // extensions before it creates its device, or enable less: then some kernel variants are left out.
@@ -83,8 +82,7 @@ VKSSM_API vkssm_status vkssm_device_adopt(const vkssm_device_params *params, con
 // everything can be destroyed.
 VKSSM_API void vkssm_device_report_lost(vkssm_device *device);
 
-// ---- recording
-// -------------------------------------------------------------------------------------------------------
+// ---- recording ------------------------------------------------------------------------------------------------------
 
 // Stages, and accesses at them, of all that the library records.
 typedef struct vkssm_sync {
@@ -126,8 +124,7 @@ typedef struct vkssm_cursor {
     uint64_t n_done;   // tokens of a prefill whose pieces are recorded
 } vkssm_cursor;
 
-// ---- language models
-// -------------------------------------------------------------------------------------------------
+// ---- language models ------------------------------------------------------------------------------------------------
 
 // Compile and measure what recording needs: steps of `n_slot` slots, with sampling or without; prefill in pieces of
 // `piece_size` tokens (0: the session's) and of the powers of two below it, which rests are made of. Each may be called
@@ -177,8 +174,7 @@ VKSSM_API vkssm_status vkssm_session_record_prefill(vkssm_session *session, VkCo
 // Forget work that was begun and is not complete. Its slots must be reset, or loaded, before they are used again.
 VKSSM_API void vkssm_session_cancel_record(vkssm_session *session);
 
-// ---- models that map tensors to tensors
-// ------------------------------------------------------------------------------
+// ---- models that map tensors to tensors -----------------------------------------------------------------------------
 
 // n sequences of a model, T time steps at a time, with memory of their own: states go on from recording to recording.
 typedef struct vkssm_recording vkssm_recording;
@@ -229,8 +225,7 @@ typedef struct vkssm_record_model {
 VKSSM_API vkssm_status vkssm_model_record(vkssm_recording *recording, VkCommandBuffer commands,
                                           const vkssm_record_model *params, vkssm_cursor *cursor);
 
-// ---- scans
-// -----------------------------------------------------------------------------------------------------------
+// ---- scans ----------------------------------------------------------------------------------------------------------
 
 typedef struct vkssm_record_scan {
     vkssm_scan_params shape;                     // its pointers and sizes are not used
