@@ -248,13 +248,19 @@ def help_to_a_full_device():
 
 
 @case
-def program_of_the_readme():
+def code_of_the_readme():
+    """One block of C is a whole sample, the other a part of one, line by line."""
     with open(os.path.join(PROJECT, "README.md"), encoding="utf-8") as file:
-        fences = file.read().split("```c\n")
-    equal("C programs in README.md", len(fences) - 1, 1)
-    with open(os.path.join(PROJECT, "samples", "minimal", "main.c"), encoding="utf-8") as file:
-        program = file.read()
-    equal("README.md's program, compared with samples/minimal/main.c", fences[1].split("```")[0], program)
+        blocks = [fence.split("```")[0] for fence in file.read().split("```c\n")[1:]]
+    equal("blocks of C in README.md", len(blocks), 2)
+    programs = []
+    for sample in ("minimal", "custom_scan"):
+        with open(os.path.join(PROJECT, "samples", sample, "main.c"), encoding="utf-8") as file:
+            programs.append(file.read())
+    equal("README.md's program, compared with samples/minimal/main.c", blocks[0], programs[0])
+    lines = [line.strip() for line in blocks[1].splitlines() if line.strip() and line.strip() != "..."]
+    missing = [line for line in lines if line not in programs[1]]
+    equal("lines of README.md's scan that samples/custom_scan/main.c has not", missing, [])
 
 
 # ---- info ------------------------------------------------------------------------------------------------------------
