@@ -327,6 +327,7 @@ vkssm_status vkssm_model_record(vkssm_recording *recording, VkCommandBuffer comm
     vkssm_cursor whole = {0};
     if (!r || !params)
         return vks_fail(r ? log_of(r) : NULL, VKSSM_ERR_ARG, "record: a recording and parameters expected, NULL found");
+    if (!commands) return vks_fail(log_of(r), VKSSM_ERR_ARG, "record: a command buffer expected, NULL found");
     if (!cursor && params->budget_us)
         return vks_fail(log_of(r), VKSSM_ERR_ARG, "record: a budget without a cursor found");
     if (!cursor) cursor = &whole;

@@ -24,7 +24,11 @@ struct vks_session_recording {
     size_t n_step, step_capacity;
     uint32_t piece_size; // of a recorded prefill; 0: not prepared
     vks_cost piece_cost;
-    bool *has_token; // [n_slot]: a recorded step has sampled one that is still the slot's next
+    // Neither the session's own calls nor the host's CPU write these, whenever what was recorded runs.
+    vks_arena *arena;
+    vks_buffer next;   // [n_slot] I32: the tokens that steps read, given or sampled by the step before
+    vks_buffer tokens; // [the session's piece_size] I32: those of a prefill's piece
+    bool *has_token;   // [n_slot]: a recorded step has sampled one that is still the slot's next
     open_work open;
     vkssm_cursor expected; // where the open work goes on
 };
@@ -51,10 +55,21 @@ void vks_session_recording_destroy(vkssm_session *session) {
         vks_cost_finish(&r->steps[i].cost);
     vks_cost_finish(&r->piece_cost);
     vks_recorder_destroy(&r->recorder);
+    vks_arena_destroy(&r->arena);
     vks_free(r->steps);
     vks_free(r->has_token);
     vks_free(r);
     session->recording = NULL;
+}
+
+static vkssm_status take_memory(const vkssm_session *session, recording *r) {
+    vks_device *device = session->model->device->vk;
+    uint64_t next = session->sizes.n_slot * sizeof(int32_t), tokens = session->sizes.tokens;
+    VKS_TRY(vks_arena_create(device, VKS_ROLE_SCRATCH, vks_align_up(next, 256) + vks_align_up(tokens, 256),
+                             "recorded tokens", &r->arena));
+    VKS_TRY(vks_arena_alloc(r->arena, next, "next tokens", &r->next));
+    VKS_TRY(vks_arena_alloc(r->arena, tokens, "tokens", &r->tokens));
+    return vks_recorder_adopt(device, &r->recorder);
 }
 
 static vkssm_status open_recording(vkssm_session *session) {
@@ -63,7 +78,7 @@ static vkssm_status open_recording(vkssm_session *session) {
     recording *r = session->recording = vks_alloc_zero(1, sizeof *r);
     if (r) r->has_token = vks_alloc_zero(session->sizes.n_slot, sizeof *r->has_token);
     vkssm_status status = r && r->has_token
-                              ? vks_recorder_adopt(session->model->device->vk, &r->recorder)
+                              ? take_memory(session, r)
                               : vks_fail(vks_session_log(session), VKSSM_ERR_OOM_HOST, "record: out of memory");
     if (status != VKSSM_OK) vks_session_recording_destroy(session);
     return status;
@@ -84,7 +99,7 @@ typedef struct step_call {
     const uint32_t *slots;
     const int32_t *tokens;          // or NULL
     const vkssm_sampling *sampling; // or NULL
-    uint64_t token_address;         // [session's n_slot] I32; or 0: the control words
+    uint64_t token_address;         // [session's n_slot] I32; or 0: the recording's own
     uint64_t logits_address;
     uint64_t ring_address; // [session's n_slot, ring_size] I32
     uint32_t ring_size;
@@ -122,8 +137,8 @@ static void record_inputs(const step_call *c, vks_recorder *recorder) {
     vks_record_update(recorder, control, n_block(c->session) * block, c->slots, c->n_slot * sizeof *c->slots);
     for (uint32_t i = 0; i < c->n_slot; i++) {
         if (c->tokens)
-            vks_record_update(recorder, control, c->slots[i] * block + VKS_CONTROL_TOKEN * sizeof(uint32_t),
-                              &c->tokens[i], sizeof *c->tokens);
+            vks_record_update(recorder, &c->session->recording->next, c->slots[i] * sizeof *c->tokens, &c->tokens[i],
+                              sizeof *c->tokens);
         if (c->sampling) record_sampling(c, recorder, c->slots[i], &c->sampling[i]);
     }
 }
@@ -140,17 +155,13 @@ static vkssm_status record_step(void *user, vks_recorder *recorder) {
                                         VKSSM_DTYPE_I32, 1, (uint32_t[]){c->n_slot});
     vks_tensor logits = vks_tensor_rows(c->logits_address, VKSSM_DTYPE_F32, c->n_slot, n_vocab, n_vocab);
     vks_step step = {
-        .tokens = {.address = controls.address + VKS_CONTROL_TOKEN * sizeof(uint32_t),
-                   .dtype = VKSSM_DTYPE_I32,
-                   .n_dim = 1,
-                   .shape = {n_slot},
-                   .stride = {VKS_CONTROL_SIZE}},
+        .tokens = vks_tensor_dense(c->token_address ? c->token_address : session->recording->next.address,
+                                   VKSSM_DTYPE_I32, 1, (uint32_t[]){session->sizes.n_slot}),
         .slots = slots,
         .state = vks_session_state(session, 0, n_slot),
         .logits = logits,
         .most_rows = session->sizes.n_slot,
     };
-    if (c->token_address) step.tokens = vks_tensor_dense(c->token_address, VKSSM_DTYPE_I32, 1, (uint32_t[]){n_slot});
     vks_plan plan = vks_session_plan(session, recorder);
     VKS_TRY(model->arch->record_step(model->self, &plan, &step));
     if (!c->sampling) return VKSSM_OK;
@@ -162,7 +173,12 @@ static vkssm_status record_step(void *user, vks_recorder *recorder) {
         .scratch = vks_tensor_dense(session->blocks.address, VKSSM_DTYPE_F32, 1,
                                     (uint32_t[]){(uint32_t)vks_sample_scratch_size(c->n_slot, n_vocab)}),
     };
-    return vks_op_sample(&plan.target, &sample);
+    VKS_TRY(vks_op_sample(&plan.target, &sample));
+    for (uint32_t i = 0; i < c->n_slot; i++)
+        vks_record_copy(recorder, &session->recording->next, c->slots[i] * sizeof(int32_t), &session->control,
+                        ((uint64_t)c->slots[i] * VKS_CONTROL_SIZE + VKS_CONTROL_TOKEN) * sizeof(uint32_t),
+                        sizeof(int32_t));
+    return VKSSM_OK;
 }
 
 vkssm_status vkssm_session_prepare_step(vkssm_session *session, uint32_t n_slot, bool sample, double *estimate_us) {
@@ -202,9 +218,10 @@ vkssm_status vkssm_session_prepare_step(vkssm_session *session, uint32_t n_slot,
         .ring_address = session->ring.address,
         .ring_size = VKS_RING_SIZE,
     };
-    const vks_buffer *keep[] = {&session->state, &session->control};
-    VKS_TRY_GOTO(
-        vks_record_measure(session->model->device->vk, "record: step", record_step, &call, keep, 2, &step.cost), done);
+    const vks_buffer *keep[] = {&session->state, &session->control, &session->ring, &r->next};
+    VKS_TRY_GOTO(vks_record_measure(session->model->device->vk, "record: step", record_step, &call, keep,
+                                    VKS_COUNT(keep), &step.cost),
+                 done);
     r->steps[r->n_step++] = step;
     if (estimate_us) *estimate_us = vks_cost_us(&step.cost);
 done:
@@ -299,12 +316,13 @@ static vkssm_status bind_step(const vkssm_record_step *p, step_call *c) {
     return VKSSM_OK;
 }
 
-// An unfinished call without a place to say so would be lost.
-static vkssm_status check_call(const vkssm_session *session, const void *params, uint32_t budget_us,
-                               const vkssm_cursor *cursor) {
+// An unfinished call without a place to say so would be lost; so would begun work by a call that records nothing.
+static vkssm_status check_call(const vkssm_session *session, VkCommandBuffer commands, const void *params,
+                               uint32_t budget_us, const vkssm_cursor *cursor) {
     const vkssm_log *log = session ? vks_session_log(session) : NULL;
     if (!session || !params)
         return vks_fail(log, VKSSM_ERR_ARG, "record: a session and parameters expected, NULL found");
+    if (!commands) return vks_fail(log, VKSSM_ERR_ARG, "record: a command buffer expected, NULL found");
     if (!cursor && budget_us) return vks_fail(log, VKSSM_ERR_ARG, "record: a budget without a cursor found");
     return VKSSM_OK;
 }
@@ -312,7 +330,7 @@ static vkssm_status check_call(const vkssm_session *session, const void *params,
 vkssm_status vkssm_session_record_step(vkssm_session *session, VkCommandBuffer commands,
                                        const vkssm_record_step *params, vkssm_cursor *cursor) {
     vkssm_cursor whole = {0};
-    VKS_TRY(check_call(session, params, params ? params->budget_us : 0, cursor));
+    VKS_TRY(check_call(session, commands, params, params ? params->budget_us : 0, cursor));
     if (!cursor) cursor = &whole;
     VKS_TRY(check_step(session, params));
     VKS_TRY(check_cursor(session, OPEN_STEP, cursor));
@@ -366,9 +384,9 @@ static vkssm_status record_piece(void *user, vks_recorder *recorder) {
     const vkssm_session *session = c->session;
     const vkssm_model *model = session->model;
     uint32_t n_vocab = model->shape.n_vocab;
-    uint64_t tokens = c->tokens ? session->tokens.address : c->token_address;
-    if (c->tokens && recorder)
-        vks_record_update(recorder, &session->tokens, 0, c->tokens, c->n_token * sizeof *c->tokens);
+    const vks_buffer *own = &session->recording->tokens;
+    uint64_t tokens = c->tokens ? own->address : c->token_address;
+    if (c->tokens && recorder) vks_record_update(recorder, own, 0, c->tokens, c->n_token * sizeof *c->tokens);
     vks_plan plan = vks_session_plan(session, recorder);
     vks_prefill prefill = {
         .tokens = vks_tensor_dense(tokens, VKSSM_DTYPE_I32, 1, (uint32_t[]){c->n_token}),
@@ -486,7 +504,7 @@ static vkssm_status record_one(vkssm_session *session, VkCommandBuffer commands,
 vkssm_status vkssm_session_record_prefill(vkssm_session *session, VkCommandBuffer commands,
                                           const vkssm_record_prefill *params, vkssm_cursor *cursor) {
     vkssm_cursor whole = {0};
-    VKS_TRY(check_call(session, params, params ? params->budget_us : 0, cursor));
+    VKS_TRY(check_call(session, commands, params, params ? params->budget_us : 0, cursor));
     if (!cursor) cursor = &whole;
     VKS_TRY(check_prefill(session, params));
     VKS_TRY(check_cursor(session, OPEN_PREFILL, cursor));

@@ -234,7 +234,8 @@ static vkssm_status run_burst(vkssm_session *session, uint32_t n_step) {
     vks_recorder *recorders[1 + 2 * VKS_MAX_BURST], *step, *sample;
     VKS_TRY(vks_session_step_recorder(session, n_sequence, &step));
     VKS_TRY(vks_session_sample_recorder(session, n_sequence, &sample));
-    if (session->stale) {
+    // What a host application recorded may have run since, and changed the device's words and list.
+    if (session->stale || session->recording) {
         uint32_t *list = vks_session_slot_list(session), n_listed = 0;
         for (uint32_t i = 0; i < session->sizes.n_slot; i++)
             if (session->slots[i].joined) list[n_listed++] = i;
@@ -324,20 +325,24 @@ static vkssm_status renew_checkpoint(vkssm_session *session, uint32_t slot) {
     return VKSSM_OK;
 }
 
-// Back to the checkpoint, and forward again by the tokens of the history.
-static vkssm_status read_again(vkssm_session *session, uint32_t slot) {
+// Back to the checkpoint, and forward again by the tokens of the history. n_more: tokens read behind them, which the
+// slot's past forgets; it holds what came before them as it is, so these steps are none of its business.
+static vkssm_status read_again(vkssm_session *session, uint32_t slot, uint32_t n_more) {
     vks_slot *s = &session->slots[slot];
     vks_recorder *recorder;
+    vks_past *pasts = session->pasts;
+    vkssm_status status = VKSSM_OK;
     VKS_TRY(vks_session_begin_once(session, &recorder));
     vks_session_record_clone(session, recorder, vks_session_checkpoint(session), slot);
     VKS_TRY(vks_recorder_end(recorder));
     VKS_TRY(vks_session_run(session, &recorder, 1));
-    uint64_t position = s->position;
-    vks_session_forget_past(session, slot);
-    for (uint32_t i = 0; i < session->n_history; i++)
-        VKS_TRY(vkssm_session_step(session, 1, &slot, &session->history[i], NULL));
-    s->position = position;
-    return VKSSM_OK;
+    s->position -= n_more + session->n_history;
+    session->pasts = NULL;
+    for (uint32_t i = 0; i < session->n_history && status == VKSSM_OK; i++)
+        status = vkssm_session_step(session, 1, &slot, &session->history[i], NULL);
+    session->pasts = pasts;
+    if (pasts) pasts[slot].n_token -= n_more;
+    return status;
 }
 
 // One burst of a single slot.
@@ -349,8 +354,7 @@ static vkssm_status generate_burst(vkssm_session *session, uint32_t slot, bool c
     for (uint32_t i = 0; checkpoint && i < n_delivered; i++)
         session->history[session->n_history++] = ring_token(session, slot, first + i);
     if (n_delivered == n_read) return VKSSM_OK;
-    s->position -= n_read - n_delivered;
-    return read_again(session, slot);
+    return read_again(session, slot, n_read - n_delivered);
 }
 
 vkssm_status vkssm_session_generate(vkssm_session *session, uint32_t slot, const vkssm_generate_params *params,

@@ -7,6 +7,7 @@
 #include "host/base/alloc.h"
 
 enum { MAX_CACHED = 4096 };
+static const uint64_t block_size = (uint64_t)256 << 20; // of device memory, unless one state needs more
 
 void vks_session_measure_kept(const vkssm_session_params *params, uint64_t row_size, vks_session_sizes *sizes) {
     sizes->kept = vks_align_up(sizes->slot + row_size, 256);
@@ -24,7 +25,12 @@ vkssm_status vks_session_take_kept(vkssm_session *session) {
     const vks_session_sizes *s = &session->sizes;
     uint32_t n_place = s->n_snapshot + s->n_cached;
     if (!n_place && !s->n_rollback) return VKSSM_OK;
-    VKS_TRY(vks_arena_create(session->model->device->vk, VKS_ROLE_STATE, s->kept, "kept states", &session->kept_arena));
+    // Few allocations: devices limit their number. Blocks are filled evenly, so that none is left half empty.
+    uint64_t n_kept = n_place + (s->n_rollback ? 2 * (uint64_t)s->n_slot : 0);
+    uint64_t n_block = (n_kept * s->kept + block_size - 1) / block_size;
+    uint64_t per_block = (n_kept + n_block - 1) / n_block;
+    VKS_TRY(vks_arena_create(session->model->device->vk, VKS_ROLE_STATE, per_block * s->kept, "kept states",
+                             &session->kept_arena));
     if (n_place) session->kept = vks_alloc_zero(n_place, sizeof *session->kept);
     if (s->n_rollback) session->pasts = vks_alloc_zero(s->n_slot, sizeof *session->pasts);
     if ((n_place && !session->kept) || (s->n_rollback && !session->pasts))
@@ -75,7 +81,8 @@ static vkssm_status copy(vkssm_session *session, const vks_buffer *kept, uint32_
 }
 
 vkssm_status vks_session_keep(vkssm_session *session, uint32_t slot, vks_kept *kept) {
-    kept->used = false; // until it is whole
+    VKS_TRY(vks_session_check_unrecorded(session)); // before what was kept is lost
+    kept->used = false;                             // until it is whole
     VKS_TRY(copy(session, &kept->buffer, slot, false));
     kept->used = true;
     kept->position = session->slots[slot].position;

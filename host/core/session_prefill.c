@@ -58,13 +58,16 @@ vkssm_status vkssm_session_prefill(vkssm_session *session, uint32_t slot, const 
     uint32_t n_back = session->sizes.n_rollback;
     for (size_t done = 0; done < n_token;) {
         VKS_TRY(vks_session_before_read(session, slot));
-        uint32_t n = (uint32_t)(n_token - done < piece_size ? n_token - done : piece_size);
-        if (n_back && n > n_back) n = n - n_back; // a state is kept in front of the last ones
+        size_t left = n_token - done;
+        uint32_t n = (uint32_t)(left < piece_size ? left : piece_size);
+        // A state is kept in front of the last ones.
+        if (left > n_back && left - n < n_back) n = (uint32_t)(left - n_back);
         bool last = done + n == n_token;
         if (want == VKSSM_LOGITS_ALL)
             VKS_TRY(read_piece(session, slot, tokens + done, n, VKSSM_LOGITS_ALL, logits + done * n_vocab));
-        else // the last token's logits are kept for generation even if the caller does not want them
-            VKS_TRY(read_piece(session, slot, tokens + done, n, last ? VKSSM_LOGITS_LAST : VKSSM_LOGITS_NONE,
+        else // the last token's logits are kept for generation even if the caller does not want them; so are those of a
+             // place to go back to
+            VKS_TRY(read_piece(session, slot, tokens + done, n, last || n_back ? VKSSM_LOGITS_LAST : VKSSM_LOGITS_NONE,
                                last && want == VKSSM_LOGITS_LAST ? logits : NULL));
         vks_session_after_read(session, slot, tokens + done, n);
         done += n;

@@ -24,10 +24,11 @@ vkssm_status vks_session_before_read(vkssm_session *session, uint32_t slot) {
     uint32_t n_drop = newer->used ? (uint32_t)(past->n_token - (position - newer->position)) : past->n_token;
     memmove(past->tokens, past->tokens + n_drop, (past->n_token - n_drop) * sizeof *past->tokens);
     past->n_token -= n_drop;
+    VKS_TRY(vks_session_keep(session, slot, older)); // should it fail, the newer one and the tokens since it stay
     vks_kept kept = *older;
     *older = *newer;
     *newer = kept;
-    return vks_session_keep(session, slot, newer);
+    return VKSSM_OK;
 }
 
 void vks_session_after_read(vkssm_session *session, uint32_t slot, const int32_t *tokens, uint32_t n) {

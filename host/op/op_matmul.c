@@ -91,6 +91,7 @@ static vkssm_status check(const vks_op_target *target, const vks_matmul *op) {
 // one that it has room for. NULL: none.
 static const coop_tile *choose_tile(const vks_kernel_traits *traits, const vks_matmul *op) {
     const coop_tile *found = NULL;
+    uint32_t n_row = op->most_rows ? op->most_rows : op->x.shape[0];
     for (size_t i = 0; i < VKS_COUNT(coop_tiles); i++) {
         const coop_tile *tile = &coop_tiles[i];
         uint32_t wg_size = tile->subgroups_m * tile->subgroups_n * traits->subgroup_size;
@@ -98,7 +99,7 @@ static const coop_tile *choose_tile(const vks_kernel_traits *traits, const vks_m
             tile->rows * COOP_DEPTH / 8 % wg_size || tile->outputs * COOP_DEPTH / 8 % wg_size)
             continue;
         found = tile;
-        if ((uint64_t)vks_div_up(op->x.shape[0], tile->rows) * vks_div_up(op->w.shape[0], tile->outputs) >= COOP_TILES)
+        if ((uint64_t)vks_div_up(n_row, tile->rows) * vks_div_up(op->w.shape[0], tile->outputs) >= COOP_TILES)
             break;
     }
     return found;

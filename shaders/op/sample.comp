@@ -120,6 +120,12 @@ float uniform_number(uvec2 key, uint position) {
     return float(c.x >> 8) * (1.0 / 16777216.0);
 }
 
+// Minus infinity is never chosen, not where its probability is rounded either.
+bool may_draw(float l, uint threshold) {
+    uint bits = ordered(l);
+    return bits >= threshold && bits != 0x007fffffu;
+}
+
 // Draw from the logits at or above `threshold`. Invocation i owns the i-th contiguous segment of the vocabulary; the one
 // whose part of the running sum holds the target walks its segment. Returns V for all others.
 uint draw(uint threshold, float largest, float scale, float number) {
@@ -127,7 +133,7 @@ uint draw(uint threshold, float largest, float scale, float number) {
     uint first = min(i * size, params.n_vocab), end = min(first + size, params.n_vocab);
     float sum = 0.0;
     for (uint id = first; id < end; id++)
-        if (ordered(logit(id)) >= threshold) sum += exp((logit(id) - largest) * scale);
+        if (may_draw(logit(id), threshold)) sum += exp((logit(id) - largest) * scale);
     segment_sums[i] = sum;
     barrier();
     float before = 0.0, total = 0.0;
@@ -142,7 +148,7 @@ uint draw(uint threshold, float largest, float scale, float number) {
     if (target < before || target >= before + sum) return params.n_vocab;
     uint chosen = params.n_vocab;
     for (uint id = first; id < end; id++) {
-        if (ordered(logit(id)) < threshold) continue;
+        if (!may_draw(logit(id), threshold)) continue;
         chosen = id; // the last one kept, should rounding leave the target above the walked sum
         before += exp((logit(id) - largest) * scale);
         if (target < before) break;

@@ -290,6 +290,39 @@ CHECK_CASE(rollback) {
     model_close(&run);
 }
 
+static bool count_down(void *user, int32_t token) {
+    (void)token;
+    return --*(int *)user > 0;
+}
+
+// Also across the end of a generation amid a submission, and to between the pieces of a prefill, from where one may
+// generate.
+CHECK_CASE(rollback_of_generation) {
+    enum { N_BACK = 6, N_LEFT = 11 };
+    model_run run;
+    const vkssm_session_params params = {.n_slot = 2, .n_rollback = N_BACK, .piece_size = 16, .submit_us = 10000000};
+    if (!model_open(&run, path(), NULL, &params)) return;
+    int32_t tokens[60];
+    int n_left = N_LEFT;
+    uint32_t n = 0;
+    start(&run, 0, 1);
+    CHECK_OK(vkssm_session_clone(run.session, 0, 1));
+    const vkssm_generate_params until = {.n_token = 60, .on_token = count_down, .user = &n_left};
+    CHECK_OK(vkssm_session_generate(run.session, 0, &until, tokens, &n));
+    CHECK_EQ(n, N_LEFT);
+    for (uint32_t i = 0; i + 1 < N_LEFT - 3; i++)
+        CHECK_OK(vkssm_session_step(run.session, 1, (uint32_t[]){1}, &tokens[i], NULL));
+    CHECK_OK(vkssm_session_rollback(run.session, 0, 3));
+    CHECK(same_slots(&run, 0, &run, 1));
+
+    CHECK_OK(vkssm_session_reset(run.session, 0));
+    CHECK_OK(vkssm_session_prefill(run.session, 0, tokens, N_LEFT, VKSSM_LOGITS_NONE, NULL));
+    CHECK_OK(vkssm_session_rollback(run.session, 0, N_BACK));
+    CHECK_OK(vkssm_session_generate(run.session, 0, &(vkssm_generate_params){.n_token = 3}, NULL, &n));
+    CHECK_EQ(n, 3);
+    model_close(&run);
+}
+
 CHECK_CASE(prefix_cache) {
     model_run run;
     vkssm_model *model;
@@ -423,6 +456,7 @@ int main(int argc, char **argv) {
                                      CHECK_RUN(no_allocation),
                                      CHECK_RUN(snapshots),
                                      CHECK_RUN(rollback),
+                                     CHECK_RUN(rollback_of_generation),
                                      CHECK_RUN(prefix_cache),
                                      CHECK_RUN(misuse),
                                      CHECK_RUN(fused_step),

@@ -192,6 +192,56 @@ CHECK_CASE(generation) {
     tear_down(&f);
 }
 
+// Recorded steps of one slot while another one generates by the session's own calls, before and behind each submission
+// of the host's: neither takes the other's tokens or place.
+CHECK_CASE(beside_generation) {
+    fixture f;
+    NEEDS(&f, true);
+    enum { N_NEW = 4, N_OTHER = 13 };
+    vkssm_session *session = NULL, *plain = NULL;
+    const vkssm_session_params params = {.n_slot = N_SLOT, .n_rollback = 4};
+    CHECK_OK(vkssm_session_create(f.model, &params, &session));
+    CHECK_OK(vkssm_session_create(f.model, &params, &plain));
+    CHECK_OK(vkssm_session_prepare_step(session, 1, true, NULL));
+    int32_t *prompt = model_tokens(6, N_TOKEN, f.info.n_vocab), wanted[N_NEW], other[N_OTHER], other_wanted[N_OTHER];
+    const vkssm_sampling sampling = {.temperature = 0.9f, .seed = 99};
+    const vkssm_generate_params generate = {.n_token = N_NEW, .sampling = sampling};
+    const vkssm_generate_params generate_other = {.n_token = N_OTHER, .sampling = sampling};
+    const uint32_t slot = 1;
+    for (uint32_t s = 0; s < 2; s++) {
+        CHECK_OK(vkssm_session_prefill(plain, s, prompt + s, 8, VKSSM_LOGITS_NONE, NULL));
+        CHECK_OK(vkssm_session_prefill(session, s, prompt + s, 8, VKSSM_LOGITS_NONE, NULL));
+    }
+    CHECK_OK(vkssm_session_step(plain, 1, &slot, &prompt[9], NULL));
+    CHECK_OK(vkssm_session_generate(plain, slot, &generate, wanted, NULL));
+    CHECK_OK(vkssm_session_generate(plain, 0, &generate_other, other_wanted, NULL));
+
+    host_buffer found = host_buffer_create(&f.app, N_NEW * 64);
+    vkssm_record_step step = {.n_slot = 1, .slots = &slot, .sampling = &sampling, .sampled = found.range};
+    uint32_t n_left = 0;
+    CHECK_OK(vkssm_session_join(session, 0, &generate_other, other));
+    for (int i = 0; i < N_NEW; i++) {
+        step.tokens = i == 0 ? &prompt[9] : NULL;
+        step.sampled.offset = (VkDeviceSize)i * 64;
+        step.sampled.size = 64;
+        VkCommandBuffer commands = host_begin(&f.app);
+        CHECK_OK(vkssm_session_record_step(session, commands, &step, NULL));
+        CHECK_OK(vkssm_session_advance(session, 2, &n_left));
+        host_end_submit(&f.app, commands);
+        CHECK_OK(vkssm_session_advance(session, 1, &n_left));
+    }
+    CHECK_EQ(n_left, 0);
+    for (int i = 0; i < N_NEW; i++)
+        CHECK_EQ(((const int32_t *)found.mapped)[i * 16 + slot], wanted[i]);
+    for (int i = 0; i < N_OTHER; i++)
+        CHECK_EQ(other[i], other_wanted[i]);
+    host_buffer_destroy(&f.app, &found);
+    free(prompt);
+    vkssm_session_destroy(&plain);
+    vkssm_session_destroy(&session);
+    tear_down(&f);
+}
+
 // A prefill cut anywhere, its tokens in the host's buffer: the same logits as whole.
 CHECK_CASE(prefill_in_parts) {
     fixture f;
@@ -807,6 +857,7 @@ int main(int argc, char **argv) {
                             (check_case[]){CHECK_RUN(steps),
                                            CHECK_RUN(steps_in_parts),
                                            CHECK_RUN(generation),
+                                           CHECK_RUN(beside_generation),
                                            CHECK_RUN(prefill_in_parts),
                                            CHECK_RUN(refused_steps),
                                            CHECK_RUN(tensor_model),
