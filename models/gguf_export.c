@@ -42,6 +42,9 @@ static vkssm_status read_sizes(const vks_config *config, vks_export *e) {
     e->n_head = e->n_inner / width;
     e->eps = 1e-5f;
     VKS_TRY(vks_config_f32(config, "layer_norm_epsilon", 0, 1, &e->eps));
+    e->bos = e->eos = -1;
+    VKS_TRY(vks_config_i32(config, "bos_token_id", -1, MAX_VOCAB, &e->bos));
+    VKS_TRY(vks_config_i32(config, "eos_token_id", -1, MAX_VOCAB, &e->eos));
     e->tied_head = original;
     VKS_TRY(vks_config_bool(config, original ? "tie_embeddings" : "tie_word_embeddings", &e->tied_head));
     norm_groups = original ? e->n_group : 1;
@@ -191,10 +194,16 @@ static void add_tokenizer(const vks_token_lists *lists, vks_gguf_writer *w) {
     vks_gguf_add_strings(w, "tokenizer.ggml.merges", lists->n_merge);
     for (size_t i = 0; i < lists->n_merge; i++)
         vks_gguf_add_item(w, lists->merges[i].text, lists->merges[i].size);
-    if (lists->bos >= 0) vks_gguf_add_u32(w, "tokenizer.ggml.bos_token_id", (uint32_t)lists->bos);
-    if (lists->eos >= 0) vks_gguf_add_u32(w, "tokenizer.ggml.eos_token_id", (uint32_t)lists->eos);
     if (lists->unk >= 0) vks_gguf_add_u32(w, "tokenizer.ggml.unknown_token_id", (uint32_t)lists->unk);
     vks_gguf_add_bool(w, "tokenizer.ggml.add_bos_token", lists->adds_bos);
+}
+
+// The tokenizer's, or the configuration's where the tokenizer has none and the id is a token.
+static void add_id(const vks_export *e, const vks_token_lists *lists, const char *key, int32_t of_tokenizer,
+                   int32_t of_config, vks_gguf_writer *w) {
+    int32_t id = of_tokenizer >= 0 ? of_tokenizer : of_config;
+    bool known = id >= 0 && (uint32_t)id < e->n_vocab && (!lists || lists->types[id] != VKS_TOKEN_UNUSED);
+    if (known) vks_gguf_add_u32(w, key, (uint32_t)id);
 }
 
 // What llama.cpp calls a file by the type of most weights.
@@ -235,4 +244,6 @@ void vks_export_keys(const vks_export *e, const vks_token_lists *tokenizer, vkss
         add_tokenizer(tokenizer, w);
     else
         vks_gguf_add_string(w, "tokenizer.ggml.model", "none");
+    add_id(e, tokenizer, "tokenizer.ggml.bos_token_id", tokenizer ? tokenizer->bos : -1, e->bos, w);
+    add_id(e, tokenizer, "tokenizer.ggml.eos_token_id", tokenizer ? tokenizer->eos : -1, e->eos, w);
 }

@@ -21,6 +21,7 @@ typedef struct vks_export {
     const vkssm_log *log;
     const char *path; // of the model
     uint32_t n_channel, n_layer, n_tap, n_inner, n_state, n_head, n_group, n_vocab;
+    int32_t bos, eos; // of the configuration, or -1
     float eps;
     bool tied_head;
     vks_export_tensor *tensors;

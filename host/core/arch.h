@@ -15,6 +15,8 @@ struct vks_config;  // models/io/config.h
 // Collects what a model needs on the device. Binding only takes note: after bind_weights returned, memory is checked
 // against the device's budget, taken, and filled, and the tensors asked for become valid.
 typedef struct vks_binder vks_binder;
+// The device's log, which a model may use as long as it lives; that of a vks_config ends with it.
+const vkssm_log *vks_binder_log(const vks_binder *binder);
 
 typedef enum vks_transform {
     VKS_TRANSFORM_NONE,
@@ -91,6 +93,7 @@ typedef struct vks_model_shape {
     int32_t bos, eos;    // or -1
     uint64_t fingerprint; // of every number that shapes the state; tells a foreign state image
     bool needs_whole;     // of tensor models: a step sees later ones, so that sequences cannot be cut along time
+    uint64_t most_steps;  // of tensor models: time steps of all sequences that a piece can have; 0: any
 } vks_model_shape;
 
 // T tokens of one slot, in the parallel form.

@@ -9,6 +9,10 @@
 
 enum { ITEM_ALIGNMENT = 256, ROW_ALIGNMENT = 8 };
 
+const vkssm_log *vks_binder_log(const vks_binder *binder) {
+    return binder->log;
+}
+
 static bool is_float(vkssm_dtype dtype) {
     return dtype == VKSSM_DTYPE_F32 || dtype == VKSSM_DTYPE_F16 || dtype == VKSSM_DTYPE_BF16;
 }

@@ -105,6 +105,7 @@ static vkssm_status choose_piece(run *u, vkssm_model *model) {
     bool cpu = vks_device_caps(model->device->vk)->type == VKS_DEVICE_CPU, whole = model->shape.needs_whole;
     uint64_t limit = u->params->piece_size ? u->params->piece_size : cpu ? CPU_PIECE : DEFAULT_PIECE;
     if (limit > MAX_PIECE) limit = MAX_PIECE;
+    if (model->shape.most_steps && limit > model->shape.most_steps) limit = model->shape.most_steps;
     if (whole && u->n_time > UINT32_MAX / 2)
         return vks_fail(vks_device_get_log(model->device), VKSSM_ERR_UNSUPPORTED,
                         "run: sequences below 2^31 steps expected, as this model sees later steps, %llu found",

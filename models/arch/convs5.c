@@ -173,6 +173,14 @@ static vkssm_status check_sizes(const vks_config *config, convs5 *m) {
                     m->n_channel);
 }
 
+// Shaders count elements in 32 bits: of the widest rows, at the resolution of the frames.
+static uint64_t most_frames(const convs5 *m) {
+    uint64_t widest = 2ull * m->layer.n_state + m->layer.n_channel;
+    for (uint32_t i = 0; i < m->encoder.n_depth; i++)
+        widest += m->encoder.depths[i] + m->decoder.depths[i];
+    return UINT32_MAX / (widest * m->height * m->width);
+}
+
 static vkssm_status parse(const vks_config *config, convs5 *m, vks_model_shape *shape) {
     static const char *const outputs[] = {"tanh", "none"};
     uint32_t output = 0;
@@ -188,7 +196,8 @@ static vkssm_status parse(const vks_config *config, convs5 *m, vks_model_shape *
     VKS_TRY(vks_config_bool(config, "use_actions", &m->use_actions));
     VKS_TRY(check_sizes(config, m));
     m->tanh = output == 0;
-    *shape = (vks_model_shape){.n_layer = m->n_layer, .n_channel = m->layer.n_channel, .bos = -1, .eos = -1};
+    *shape = (vks_model_shape){
+        .n_layer = m->n_layer, .n_channel = m->layer.n_channel, .bos = -1, .eos = -1, .most_steps = most_frames(m)};
     const uint32_t numbers[] = {'c', m->n_layer, m->layer.n_state, m->layer.height, m->layer.width};
     shape->fingerprint = 0xcbf29ce484222325u; // FNV-1a over the numbers
     for (size_t i = 0; i < VKS_COUNT(numbers); i++)
@@ -287,6 +296,7 @@ static vkssm_status bind_weights(void *self, const struct vks_weights *weights, 
                                  vks_model_shape *shape) {
     convs5 *m = self;
     (void)shape;
+    m->log = vks_binder_log(binder); // used when recording, too
     vks_bind bind = {.weights = weights, .binder = binder, .log = m->log};
     VKS_TRY(bind_coder(&bind, "encoder", m->n_channel, false, &m->encoder));
     VKS_TRY(bind_actions(&bind, m));
@@ -399,6 +409,7 @@ static vkssm_status record_encoder(const convs5 *m, vks_plan *plan, const vks_pi
 }
 
 static vkssm_status record_decoder(const convs5 *m, vks_plan *plan, const vks_piece *piece, vks_tensor latent) {
+    if (!piece->outputs[0].address) return VKSSM_OK; // nobody wants the next frame
     vks_image_size size = {piece->n_sequence * piece->n_time, m->layer.height, m->layer.width};
     vks_tensor x, y, next = planes(m, piece->outputs[0]);
     VKS_TRY(vks_plan_rows(plan, VKSSM_DTYPE_F32, n_row_of(size), m->decoder.depths[0], &x));
@@ -419,13 +430,8 @@ static vkssm_status record_decoder(const convs5 *m, vks_plan *plan, const vks_pi
         &(vks_resample2d){.x = vks_tensor_images(x, m->height, m->width), .y = next, .mode = VKS_TO_PLANES});
 }
 
-// Shaders count elements in 32 bits: of the widest rows, at the resolution of the frames.
 static vkssm_status check_size(const convs5 *m, const vks_piece *piece) {
-    uint64_t widest = 2ull * m->layer.n_state + m->layer.n_channel;
-    for (uint32_t i = 0; i < m->encoder.n_depth; i++)
-        widest += m->encoder.depths[i] + m->decoder.depths[i];
-    uint64_t n_frame = (uint64_t)piece->n_sequence * piece->n_time;
-    uint64_t most = UINT32_MAX / (widest * m->height * m->width);
+    uint64_t n_frame = (uint64_t)piece->n_sequence * piece->n_time, most = most_frames(m);
     if (n_frame <= most) return VKSSM_OK;
     return vks_fail(m->log, VKSSM_ERR_UNSUPPORTED,
                     "run: at most %llu frames at once expected for this model, %llu found", (unsigned long long)most,

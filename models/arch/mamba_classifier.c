@@ -58,6 +58,11 @@ static vkssm_status parse_mixer(const vks_config *config, classifier *m) {
     return vks_mamba1_check(c, vks_config_path(config), m->log);
 }
 
+// Shaders count elements in 32 bits.
+static uint64_t most_steps(const classifier *m) {
+    return UINT32_MAX / (2 * (uint64_t)m->mixer.n_inner + m->mixer.n_channel + m->n_input + m->n_class + 64);
+}
+
 static vkssm_status parse(const vks_config *config, classifier *m, vks_model_shape *shape) {
     static const char *const pools[] = {[POOL_MEAN] = "mean", [POOL_LAST] = "last", [POOL_NONE] = "none"};
     uint32_t pool = POOL_MEAN;
@@ -83,7 +88,8 @@ static vkssm_status parse(const vks_config *config, classifier *m, vks_model_sha
                                .n_channel = m->mixer.n_channel,
                                .bos = -1,
                                .eos = -1,
-                               .needs_whole = m->mixer.direction != VKS_MAMBA1_FORWARD};
+                               .needs_whole = m->mixer.direction != VKS_MAMBA1_FORWARD,
+                               .most_steps = most_steps(m)};
     const uint32_t numbers[] = {
         'k', m->n_layer, m->mixer.n_channel, m->mixer.n_inner, m->mixer.n_state, m->mixer.n_tap, (uint32_t)m->pool};
     shape->fingerprint = 0xcbf29ce484222325u; // FNV-1a over the numbers
@@ -123,6 +129,7 @@ static vkssm_status bind_weights(void *self, const struct vks_weights *weights, 
                                  vks_model_shape *shape) {
     classifier *m = self;
     (void)shape;
+    m->log = vks_binder_log(binder); // used when recording, too
     vks_bind bind = {.weights = weights, .binder = binder, .log = m->log};
     VKS_TRY(vks_bind_named_matrix(&bind, "linear_in.weight", m->mixer.n_channel, m->n_input, &m->in));
     VKS_TRY(vks_bind_named_vector(&bind, "linear_in.bias", m->mixer.n_channel, &m->in_bias));
@@ -212,10 +219,8 @@ static vkssm_status record_pool(const classifier *m, vks_plan *plan, const vks_p
     return VKSSM_OK;
 }
 
-// Shaders count elements in 32 bits.
 static vkssm_status check_size(const classifier *m, const vks_piece *piece) {
-    uint64_t widest = 2 * (uint64_t)m->mixer.n_inner + m->mixer.n_channel + m->n_input + m->n_class + 64;
-    uint64_t n_row = (uint64_t)piece->n_sequence * piece->n_time, most = UINT32_MAX / widest;
+    uint64_t n_row = (uint64_t)piece->n_sequence * piece->n_time, most = most_steps(m);
     if (n_row <= most) return VKSSM_OK;
     return vks_fail(m->log, VKSSM_ERR_UNSUPPORTED,
                     "run: at most %llu time steps at once expected for this model, %llu found",

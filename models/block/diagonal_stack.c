@@ -54,6 +54,11 @@ vkssm_status vks_stack_parse(const vks_config *config, vks_stack *s) {
     return parse_input_scale(config, &s->u8_divisor);
 }
 
+// Shaders count elements in 32 bits.
+static uint64_t most_steps(const vks_stack *s) {
+    return UINT32_MAX / (4 * (uint64_t)s->ssm.n_state + s->ssm.n_channel + s->n_input + s->n_class + 32);
+}
+
 vkssm_status vks_stack_complete(const vks_config *config, vks_stack *s, char kind, vks_model_shape *shape) {
     if ((uint64_t)s->ssm.n_state * s->ssm.n_channel > (uint64_t)1 << 28)
         return vks_fail(s->log, VKSSM_ERR_UNSUPPORTED, "%s: at most 2^28 states times channels expected, %u x %u found",
@@ -66,7 +71,8 @@ vkssm_status vks_stack_complete(const vks_config *config, vks_stack *s, char kin
                                .n_channel = s->ssm.n_channel,
                                .bos = -1,
                                .eos = -1,
-                               .needs_whole = s->ssm.bidirectional};
+                               .needs_whole = s->ssm.bidirectional,
+                               .most_steps = most_steps(s)};
     const uint32_t numbers[] = {(uint32_t)kind, s->n_layer, s->ssm.n_channel, s->ssm.n_state, (uint32_t)s->pool};
     shape->fingerprint = 0xcbf29ce484222325u; // FNV-1a over the numbers
     for (size_t i = 0; i < VKS_COUNT(numbers); i++)
@@ -133,6 +139,7 @@ static vkssm_status bind_layer(const vks_stack *s, vks_bind *bind, uint32_t i, v
 vkssm_status vks_stack_bind(void *self, const struct vks_weights *weights, vks_binder *binder, vks_model_shape *shape) {
     vks_stack *s = self;
     (void)shape;
+    s->log = vks_binder_log(binder); // used when recording, too
     vks_bind bind = {.weights = weights, .binder = binder, .log = s->log};
     vks_bind_prefix(&bind, "%s", "params/");
     VKS_TRY(vks_bind_flax_dense(&bind, "encoder/encoder", s->n_input, s->ssm.n_channel, &s->encoder, &s->encoder_bias));
@@ -277,10 +284,8 @@ static vkssm_status record_pool(const vks_stack *s, vks_plan *plan, const vks_pi
     return VKSSM_OK;
 }
 
-// Shaders count elements in 32 bits.
 static vkssm_status check_size(const vks_stack *s, const vks_piece *piece) {
-    uint64_t widest = 4 * (uint64_t)s->ssm.n_state + s->ssm.n_channel + s->n_input + s->n_class + 32;
-    uint64_t n_row = (uint64_t)piece->n_sequence * piece->n_time, most = UINT32_MAX / widest;
+    uint64_t n_row = (uint64_t)piece->n_sequence * piece->n_time, most = most_steps(s);
     if (n_row <= most) return VKSSM_OK;
     return vks_fail(s->log, VKSSM_ERR_UNSUPPORTED,
                     "run: at most %llu time steps at once expected for this model, %llu found",

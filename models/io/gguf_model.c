@@ -179,11 +179,25 @@ static const char *word(bool value) {
     return value ? "true" : "false";
 }
 
+// A number as JSON has it: the decimal point that printf writes is that of the program's locale.
+static void write_number(double value, char out[32]) {
+    char text[64];
+    size_t n = 0;
+    snprintf(text, sizeof text, "%.9g", value);
+    for (const char *c = text; *c && n < 31; c++)
+        if (strchr("0123456789+-e", *c))
+            out[n++] = *c;
+        else if (n > 0 && out[n - 1] != '.') // of several bytes, perhaps
+            out[n++] = '.';
+    out[n] = 0;
+}
+
 vkssm_status vks_gguf_read_config(const vks_gguf *gguf, vks_config **out) {
-    char arch[16], text[1024], parts[512];
+    char arch[16], text[1024], parts[512], eps[32];
     sizes s = {.bos = -1, .eos = -1};
     VKS_TRY(read_arch(gguf, arch));
     VKS_TRY(read_sizes(gguf, arch, &s));
+    write_number(s.eps, eps);
     // llama.cpp normalises each group by itself.
     if (strcmp(arch, "mamba2") == 0)
         snprintf(parts, sizeof parts,
@@ -196,10 +210,10 @@ vkssm_status vks_gguf_read_config(const vks_gguf *gguf, vks_config **out) {
     int size = snprintf(
         text, sizeof text,
         "{%s, \"hidden_size\": %lld, \"num_hidden_layers\": %lld, \"conv_kernel\": %lld, \"state_size\": %lld, "
-        "\"expand\": %lld, \"vocab_size\": %lld, \"layer_norm_epsilon\": %.9g, \"use_bias\": false, "
+        "\"expand\": %lld, \"vocab_size\": %lld, \"layer_norm_epsilon\": %s, \"use_bias\": false, "
         "\"use_conv_bias\": %s, \"tie_word_embeddings\": %s, \"bos_token_id\": %lld, \"eos_token_id\": %lld}",
         parts, (long long)s.n_channel, (long long)s.n_layer, (long long)s.n_tap, (long long)s.n_state,
-        (long long)(s.n_inner / s.n_channel), (long long)s.n_vocab, s.eps, word(s.conv_bias), word(s.tied_head),
+        (long long)(s.n_inner / s.n_channel), (long long)s.n_vocab, eps, word(s.conv_bias), word(s.tied_head),
         (long long)s.bos, (long long)s.eos);
     return vks_config_parse(gguf->path, text, (size_t)size, gguf->log, out);
 }

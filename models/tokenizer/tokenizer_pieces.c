@@ -8,6 +8,10 @@
 #include "host/base/alloc.h"
 #include "tokenizer_internal.h"
 #include "tokenizer_lists.h"
+#include "unicode_text.h"
+
+// Longer pieces than any model has would make their merges, all ways to cut them in two, slow to find.
+enum { MAX_PIECE = 1024 };
 
 static const char space_mark[] = "\xe2\x96\x81"; // U+2581, which stands for a space
 
@@ -56,6 +60,13 @@ static vkssm_status place_token(maker *m, size_t id, char **pool, char **added_p
     if (type == VKS_TOKEN_UNUSED) return VKSSM_OK;
     if (token.size == 0 || token.size > UINT32_MAX)
         return vks_fail(m->log, VKSSM_ERR_FORMAT, "%s: token %zu: a text expected, none found", m->lists->name, id);
+    size_t bad; // a part of a character would cut those of a text in two
+    if (!vks_utf8_check(token.text, token.size, &bad))
+        return vks_fail(m->log, VKSSM_ERR_FORMAT, "%s: token %zu: UTF-8 expected, other bytes found", m->lists->name,
+                        id);
+    if (!is_whole(type) && token.size > MAX_PIECE)
+        return vks_fail(m->log, VKSSM_ERR_UNSUPPORTED, "%s: token %zu: at most %d bytes expected, %zu found",
+                        m->lists->name, id, MAX_PIECE, token.size);
     if (is_whole(type)) {
         vks_added_token *added = &m->t->added.tokens[m->t->added.n++];
         memcpy(*added_pool, token.text, token.size);

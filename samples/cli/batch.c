@@ -75,7 +75,8 @@ void cli_prompts_free(cli_prompts *prompts) {
 }
 
 uint32_t cli_stop_tokens(const cli_run *run, int32_t *tokens) {
-    int32_t eos = vkssm_tokenizer_eos(vkssm_model_get_tokenizer(run->model)), other = run->model_info.eos;
+    const vkssm_tokenizer *tokenizer = vkssm_model_get_tokenizer(run->model); // NULL: the model has none
+    int32_t eos = tokenizer ? vkssm_tokenizer_eos(tokenizer) : -1, other = run->model_info.eos;
     uint32_t n = 0;
     if (eos >= 0) tokens[n++] = eos;
     if (other >= 0 && other != eos) tokens[n++] = other;

@@ -47,10 +47,13 @@ static void add_tensor(void *user, const vkssm_quantized_tensor *tensor) {
            (strcmp(t->rows[i].name, new.name) != 0 || t->rows[i].to != new.to || t->rows[i].from != new.from))
         i++;
     if (i == t->n) {
-        row *rows = t->n < t->capacity ? t->rows : realloc(t->rows, (t->capacity = 2 * t->n + 16) * sizeof *rows);
-        t->failed = t->failed || !rows;
-        if (!rows) return;
-        t->rows = rows;
+        if (t->n == t->capacity) {
+            row *rows = realloc(t->rows, (2 * t->n + 16) * sizeof *rows);
+            t->failed = t->failed || !rows;
+            if (!rows) return;
+            t->rows = rows;
+            t->capacity = 2 * t->n + 16;
+        }
         t->rows[t->n++] = new;
     }
     row *r = &t->rows[i];
