@@ -99,8 +99,7 @@ static const coop_tile *choose_tile(const vks_kernel_traits *traits, const vks_m
             tile->rows * COOP_DEPTH / 8 % wg_size || tile->outputs * COOP_DEPTH / 8 % wg_size)
             continue;
         found = tile;
-        if ((uint64_t)vks_div_up(n_row, tile->rows) * vks_div_up(op->w.shape[0], tile->outputs) >= COOP_TILES)
-            break;
+        if ((uint64_t)vks_div_up(n_row, tile->rows) * vks_div_up(op->w.shape[0], tile->outputs) >= COOP_TILES) break;
     }
     return found;
 }
@@ -121,8 +120,11 @@ static uint32_t choose(const vks_op_target *target, const vks_matmul *op) {
     if (op->norm.address || op->conv.w.address)
         return vks_kernel_choose(target->kernels, (uint32_t[]){VKS_SHADER_matmul_vector_sg, VKS_SHADER_matmul_vector},
                                  2);
-    static const uint32_t cpu_row[] = {VKS_SHADER_matmul_lanes_1, VKS_SHADER_matmul_direct_1};
-    static const uint32_t cpu[] = {VKS_SHADER_matmul_lanes, VKS_SHADER_matmul_direct};
+    bool blocks = vks_is_block_type(op->w.dtype);
+    uint32_t direct = blocks ? VKS_SHADER_matmul_direct_blocks : VKS_SHADER_matmul_direct;
+    uint32_t direct_1 = blocks ? VKS_SHADER_matmul_direct_1_blocks : VKS_SHADER_matmul_direct_1;
+    const uint32_t cpu_row[] = {VKS_SHADER_matmul_lanes_1, direct_1};
+    const uint32_t cpu[] = {VKS_SHADER_matmul_lanes, direct};
     static const uint32_t few[] = {VKS_SHADER_matmul_vector_sg, VKS_SHADER_matmul_vector};
     static const uint32_t some[] = {VKS_SHADER_matmul_tiled, VKS_SHADER_matmul_tiled};
     static const uint32_t many[] = {VKS_SHADER_matmul_tiled_8, VKS_SHADER_matmul_tiled};
@@ -147,8 +149,8 @@ static uint32_t choose(const vks_op_target *target, const vks_matmul *op) {
                                    VKS_SHADER_matmul_vector,
                                    VKS_SHADER_matmul_lanes,
                                    VKS_SHADER_matmul_lanes_1,
-                                   VKS_SHADER_matmul_direct,
-                                   VKS_SHADER_matmul_direct_1,
+                                   direct,
+                                   direct_1,
                                    VKS_SHADER_matmul_tiled,
                                    coop};
     uint32_t n = VKS_COUNT(candidates) - !has_coop;
@@ -246,10 +248,14 @@ vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
     }
     case VKS_SHADER_matmul_direct:
     case VKS_SHADER_matmul_direct_1:
+    case VKS_SHADER_matmul_direct_blocks:
+    case VKS_SHADER_matmul_direct_1_blocks: {
+        bool rows = call.shader == VKS_SHADER_matmul_direct || call.shader == VKS_SHADER_matmul_direct_blocks;
         constants[0] = 16;
         call.n_group[0] = vks_div_up(n_out, 8 * constants[0]);
-        call.n_group[1] = vks_div_up(n_row, call.shader == VKS_SHADER_matmul_direct ? 8 : 1);
+        call.n_group[1] = vks_div_up(n_row, rows ? 8 : 1);
         break;
+    }
     default: { // lanes
         bool row = call.shader == VKS_SHADER_matmul_lanes_1;
         constants[0] = constants[6] = traits.subgroup_size;

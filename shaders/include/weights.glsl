@@ -63,20 +63,26 @@ float q6k_scale(uvec2 address, uint row, uint k, uint n_in) {
     return load_half(address, scales + (n_in >> 6), k >> 8) * float(s);
 }
 
-// Weights k ... k+3, k a multiple of 4.
+// Weights k ... k+3, k a multiple of 4. (One way out: SwiftShader does not fold what stands behind an early return.)
 vec4 load_weights4(uvec2 address, uint type, uint row, uint k, uint n_in) {
-    if (!is_block_type(type)) return load4(address, type, row + k);
-    if (type == VKS_TYPE_Q8_0)
-        return load_half(address, row + (n_in >> 2), k >> 5) * signed_bytes(Words(address).at[row + (k >> 2)]);
-    uint codes = Words(address).at[row + (k >> 3)] >> (k & 4u) & 0x0f0f0f0fu;
-    vec4 low = unpack_bytes(codes, 0.0);
-    if (type == VKS_TYPE_Q4_0) return load_half(address, row + (n_in >> 3), k >> 5) * (low - 8.0);
-    if (type == VKS_TYPE_Q4_K) {
-        vec2 scale = q4k_scale(address, row, k, n_in);
-        return scale.x * low - scale.y;
+    vec4 w;
+    if (!is_block_type(type)) {
+        w = load4(address, type, row + k);
+    } else if (type == VKS_TYPE_Q8_0) {
+        w = load_half(address, row + (n_in >> 2), k >> 5) * signed_bytes(Words(address).at[row + (k >> 2)]);
+    } else {
+        uint codes = Words(address).at[row + (k >> 3)] >> (k & 4u) & 0x0f0f0f0fu;
+        if (type == VKS_TYPE_Q4_0) {
+            w = load_half(address, row + (n_in >> 3), k >> 5) * (unpack_bytes(codes, 0.0) - 8.0);
+        } else if (type == VKS_TYPE_Q4_K) {
+            vec2 scale = q4k_scale(address, row, k, n_in);
+            w = scale.x * unpack_bytes(codes, 0.0) - scale.y;
+        } else {
+            uint high = Words(address).at[row + (n_in >> 3) + (k >> 4)] >> (k >> 1 & 6u) & 0x03030303u;
+            w = q6k_scale(address, row, k, n_in) * unpack_bytes(codes | high << 4, 32.0);
+        }
     }
-    uint high = Words(address).at[row + (n_in >> 3) + (k >> 4)] >> (k >> 1 & 6u) & 0x03030303u;
-    return q6k_scale(address, row, k, n_in) * unpack_bytes(codes | high << 4, 32.0);
+    return w;
 }
 
 // Weights k ... k+7, k a multiple of 8: 16 bytes of a 16-bit type. They are first and second times `scale`, which is one

@@ -11,7 +11,9 @@
 #extension GL_GOOGLE_include_directive : require
 #include "params/matmul.h"
 #include "include/io.glsl"
+#ifdef BLOCKS // of their own, as SwiftShader pays for branches of specialization constants that are not taken
 #include "include/weights.glsl"
+#endif
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint X_TYPE = VKS_TYPE_F32;
@@ -39,8 +41,12 @@ void main() {
         vec4 x[TM];
         [[unroll]] for (uint i = 0; i < TM; i++) x[i] = load_x(min(m0 + i, params.n_row - 1), k);
         [[unroll]] for (uint j = 0; j < TN; j++) {
-            vec4 w = load_weights4(params.w, W_TYPE, weight_row(min(n0 + j, params.n_out - 1), params.w_stride), k,
-                                   params.n_in);
+            uint row = min(n0 + j, params.n_out - 1) * params.w_stride;
+#ifdef BLOCKS
+            vec4 w = load_weights4(params.w, W_TYPE, row, k, params.n_in);
+#else
+            vec4 w = load4(params.w, W_TYPE, row + k);
+#endif
             [[unroll]] for (uint i = 0; i < TM; i++)
                 sum[i][j] = fma(x[i].w, w.w, fma(x[i].z, w.z, fma(x[i].y, w.y, fma(x[i].x, w.x, sum[i][j]))));
         }
