@@ -39,6 +39,9 @@ vkssm_status vks_bind_array(vks_binder *binder, const vks_bind_part *parts, uint
 // name: a literal, for messages and memory listings. n_parameter: how many of the file's parameters they stand for.
 vkssm_status vks_bind_computed_matrix(vks_binder *binder, const char *name, float *values, uint64_t n_parameter,
                                       uint32_t n_row, uint32_t n_column, vks_tensor *out);
+// The same for a convolution: float16 where block types are asked for.
+vkssm_status vks_bind_computed_kernel(vks_binder *binder, const char *name, float *values, uint64_t n_parameter,
+                                      uint32_t n_row, uint32_t n_column, vks_tensor *out);
 vkssm_status vks_bind_computed_array(vks_binder *binder, const char *name, float *values, uint64_t n_parameter,
                                      uint32_t n_dim, const uint32_t *shape, vks_tensor *out);
 

@@ -120,15 +120,27 @@ static vkssm_status add_computed(vks_binder *binder, vks_binder_item *item, floa
     return status;
 }
 
-vkssm_status vks_bind_computed_matrix(vks_binder *binder, const char *name, float *values, uint64_t n_parameter,
-                                      uint32_t n_row, uint32_t n_column, vks_tensor *out) {
-    vkssm_dtype dtype = storage_type(binder, name, VKSSM_DTYPE_F32, n_column);
+static vkssm_status add_computed_matrix(vks_binder *binder, const char *name, float *values, uint64_t n_parameter,
+                                        vkssm_dtype dtype, uint32_t n_row, uint32_t n_column, vks_tensor *out) {
     uint64_t size, n = (uint64_t)n_row * n_column;
     *out = make_matrix(dtype, n_row, n_column, &size);
     note_matrix(binder, n, dtype);
     vks_binder_item item = {
         .out = out, .size = size, .n_part = 1, .parts = {computed_part(name, values, n)}, .is_matrix = true};
     return add_computed(binder, &item, values, n_parameter);
+}
+
+vkssm_status vks_bind_computed_matrix(vks_binder *binder, const char *name, float *values, uint64_t n_parameter,
+                                      uint32_t n_row, uint32_t n_column, vks_tensor *out) {
+    vkssm_dtype dtype = storage_type(binder, name, VKSSM_DTYPE_F32, n_column);
+    return add_computed_matrix(binder, name, values, n_parameter, dtype, n_row, n_column, out);
+}
+
+vkssm_status vks_bind_computed_kernel(vks_binder *binder, const char *name, float *values, uint64_t n_parameter,
+                                      uint32_t n_row, uint32_t n_column, vks_tensor *out) {
+    vkssm_dtype dtype = storage_type(binder, name, VKSSM_DTYPE_F32, n_column);
+    if (vks_is_block_type(dtype)) dtype = VKSSM_DTYPE_F16; // convolutions read no blocks
+    return add_computed_matrix(binder, name, values, n_parameter, dtype, n_row, n_column, out);
 }
 
 vkssm_status vks_bind_computed_array(vks_binder *binder, const char *name, float *values, uint64_t n_parameter,

@@ -7,14 +7,16 @@ enum {
     MAX_GRID = 32768,         // workgroups along one dimension of the grid
     WANTED_LANES = 128 << 10, // of the first kernel: enough to hide the latency of the memory of the largest devices
     CPU_LANES = 256,
-    MIN_SLICE = 8, // pixels
+    MIN_SLICE = 8,         // pixels
+    CPU_MAX_SLICE = 16384, // Mesa's CPU driver leaves all loops of an invocation after 65,535 rounds in all
 };
 
 // Pixels of a slice: as many slices as keep the device busy.
 static uint32_t slice_size(const vks_kernels *kernels, uint32_t n_image, uint32_t n_pixel, uint32_t n_channel) {
-    uint64_t wanted = vks_kernel_traits_of(kernels).cpu ? CPU_LANES : WANTED_LANES,
-             lanes = (uint64_t)n_image * n_channel;
+    bool cpu = vks_kernel_traits_of(kernels).cpu;
+    uint64_t wanted = cpu ? CPU_LANES : WANTED_LANES, lanes = (uint64_t)n_image * n_channel;
     uint64_t n_slice = (wanted + lanes - 1) / lanes, most = vks_div_up(n_pixel, MIN_SLICE);
+    if (cpu && n_slice < vks_div_up(n_pixel, CPU_MAX_SLICE)) n_slice = vks_div_up(n_pixel, CPU_MAX_SLICE);
     return vks_div_up(n_pixel, (uint32_t)(n_slice < most ? n_slice : most));
 }
 

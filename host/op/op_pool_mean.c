@@ -27,8 +27,28 @@ static uint32_t choose(const vks_op_target *target, uint32_t n_time) {
     return vks_kernel_choose(target->kernels, candidates + slices, 2);
 }
 
+// Mesa's CPU driver leaves all loops of an invocation after 65,535 rounds in all: a long sequence goes in parts.
+enum { CPU_MAX_TIME = 1 << 15 };
+
+static vkssm_status record_parts(const vks_op_target *target, const vks_pool_mean *op) {
+    uint32_t n_time = op->x.shape[1];
+    if (op->x.shape[0] > 1)
+        return vks_op_fail(target, VKSSM_ERR_UNSUPPORTED,
+                           "pool_mean: sequences of at most %d steps at once expected on a CPU, %u found", CPU_MAX_TIME,
+                           n_time);
+    for (uint32_t t = 0; t < n_time; t += CPU_MAX_TIME) {
+        uint32_t left = n_time - t, n = left < CPU_MAX_TIME ? left : CPU_MAX_TIME;
+        vks_pool_mean part = {.x = vks_tensor_slice(op->x, 1, t, n), .state = op->state};
+        if (n == left) part.y = op->y;
+        VKS_TRY(vks_op_pool_mean(target, &part));
+        if (n == left) break;
+    }
+    return VKSSM_OK;
+}
+
 vkssm_status vks_op_pool_mean(const vks_op_target *target, const vks_pool_mean *op) {
     VKS_TRY(check(target, op));
+    if (vks_kernel_traits_of(target->kernels).cpu && op->x.shape[1] > CPU_MAX_TIME) return record_parts(target, op);
     const uint32_t n_slice = 8;
     uint32_t n_sequence = op->x.shape[0], n_time = op->x.shape[1], n_channel = op->x.shape[2];
     uint32_t shader = choose(target, n_time);

@@ -228,14 +228,28 @@ static void choose_tile(const vks_selective_scan *op, const sizes *s, uint32_t n
     if (tuning->n_poly) p->n_poly = tuning->n_poly - 1;
 }
 
-// Time is split only when lanes are too few to keep the device busy: every exponential is then computed twice.
-static uint32_t choose_segments(const vks_selective_scan *op, const sizes *s, const plan *p) {
+// Mesa's CPU driver leaves all loops of an invocation after 65,535 rounds in all. Kernels that walk through time token
+// by token reach that after so many tokens: a round each, and where there are several blocks of states one for every
+// block and one more; the rest is for loading and storing states. A tile's rounds are below CPU_TILE_ROUNDS.
+enum { CPU_ROUNDS = 64000, CPU_TILE_ROUNDS = 128, CPU_MAX_SEGMENT = 256 };
+
+static bool fits_one_walk(const sizes *s) {
+    uint32_t n_block = vks_div_up(s->n_state, 16);
+    return s->n_time <= CPU_ROUNDS / (n_block > 1 ? n_block + 2 : 1);
+}
+
+// Time is split only when lanes are too few to keep the device busy: every exponential is then computed twice. On a CPU
+// only where its driver would end the loops.
+static uint32_t choose_segments(const vks_selective_scan *op, const sizes *s, bool cpu, const plan *p) {
     if (op->tuning.n_segment) return min_u32(op->tuning.n_segment, 64);
+    uint32_t n_tile = vks_div_up(s->n_time, p->tile);
+    if (cpu) return min_u32(vks_div_up(n_tile, CPU_ROUNDS / CPU_TILE_ROUNDS), CPU_MAX_SEGMENT);
     const uint64_t enough = 16384, wanted = 65536;
     uint64_t n_lane = (uint64_t)s->n_sequence * s->n_channel * p->n_lane;
-    uint32_t n_tile = vks_div_up(s->n_time, p->tile * s->n_sequence), most = n_tile / 8;
-    if (n_lane >= enough || most < 2) return 1;
-    return min_u32(min_u32((uint32_t)(wanted / n_lane), most), 32);
+    if (n_lane >= enough) return 1; // below, there are few sequences
+    n_tile = vks_div_up(s->n_time, p->tile * s->n_sequence);
+    uint32_t most = n_tile / 8;
+    return most < 2 ? 1 : min_u32(min_u32((uint32_t)(wanted / n_lane), most), 32);
 }
 
 static plan plan_of(const vks_kernels *kernels, const vks_selective_scan *op, const sizes *s) {
@@ -249,9 +263,14 @@ static plan plan_of(const vks_kernels *kernels, const vks_selective_scan *op, co
     const uint32_t tiled = fits ? VKS_SHADER_selective_scan_tiled : plain;
     const uint32_t tiled_sg = fits && can_shuffle ? VKS_SHADER_selective_scan_tiled_sg : tiled;
     const uint32_t for_cpu[] = {lanes, plain, tiled, tiled_sg, plain}, for_gpu[] = {tiled_sg, tiled, lanes, plain};
+    const uint32_t for_long[] = {tiled, tiled_sg};
     plan p = {.n_segment = 1, .wg_size = traits.cpu ? 16 : 64, .n_lane = 1};
-    p.shader = traits.cpu ? vks_kernel_choose(kernels, for_cpu, VKS_COUNT(for_cpu))
-                          : vks_kernel_choose(kernels, for_gpu, VKS_COUNT(for_gpu));
+    if (!traits.cpu)
+        p.shader = vks_kernel_choose(kernels, for_gpu, VKS_COUNT(for_gpu));
+    else if (fits_one_walk(s))
+        p.shader = vks_kernel_choose(kernels, for_cpu, VKS_COUNT(for_cpu));
+    else
+        p.shader = vks_kernel_choose(kernels, for_long, VKS_COUNT(for_long));
     if (p.shader == VKS_SHADER_selective_scan_lanes) p.wg_size = p.n_lane = traits.subgroup_size;
     if (!is_tiled(&p)) return p;
     if (p.shader == VKS_SHADER_selective_scan_tiled_sg) {
@@ -261,7 +280,7 @@ static plan plan_of(const vks_kernels *kernels, const vks_selective_scan *op, co
     if (p.shader == tiled) choose_tile(op, s, MAX_LANE, &p);
     p.unroll = min_u32(op->tuning.unroll ? op->tuning.unroll : traits.cpu ? 1 : 4, p.tile / 4);
     p.full = !traits.cpu || op->tuning.unroll; // CPUs take long to compile what they do not prefer
-    p.n_segment = choose_segments(op, s, &p);
+    p.n_segment = choose_segments(op, s, traits.cpu, &p);
     return p;
 }
 
@@ -288,8 +307,18 @@ static vkssm_status check_scratch(const vks_op_target *target, const vks_selecti
     return VKSSM_OK;
 }
 
+// Longer sequences than CPUs can take even in segments.
+static vkssm_status check_time(const vks_op_target *target, const sizes *s, const plan *p) {
+    if (!vks_kernel_traits_of(target->kernels).cpu) return VKSSM_OK;
+    uint64_t most = (uint64_t)CPU_ROUNDS / CPU_TILE_ROUNDS * CPU_MAX_SEGMENT * p->tile;
+    if (is_tiled(p) ? s->n_time <= most : fits_one_walk(s)) return VKSSM_OK;
+    return vks_op_fail(target, VKSSM_ERR_UNSUPPORTED, "selective_scan: fewer steps at once expected on a CPU, %u found",
+                       s->n_time);
+}
+
 static vkssm_status whole(const vks_op_target *target, const vks_selective_scan *op, const sizes *s) {
     plan p = plan_of(target->kernels, op, s);
+    VKS_TRY(check_time(target, s, &p));
     VKS_TRY(check_scratch(target, op, s, &p));
     bool subgroup = p.shader == VKS_SHADER_selective_scan_lanes || p.shader == VKS_SHADER_selective_scan_tiled_sg;
     struct vks_selective_scan_params push = {

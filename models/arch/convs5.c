@@ -175,7 +175,7 @@ static vkssm_status check_sizes(const vks_config *config, convs5 *m) {
 
 // Shaders count elements in 32 bits: of the widest rows, at the resolution of the frames.
 static uint64_t most_frames(const convs5 *m) {
-    uint64_t widest = 2ull * m->layer.n_state + m->layer.n_channel;
+    uint64_t widest = 4ull * m->layer.n_state + m->layer.n_channel; // 16-bit states take more than their own size of scratch
     for (uint32_t i = 0; i < m->encoder.n_depth; i++)
         widest += m->encoder.depths[i] + m->decoder.depths[i];
     return UINT32_MAX / (widest * m->height * m->width);
@@ -273,7 +273,7 @@ static vkssm_status bind_actions(vks_bind *bind, convs5 *m) {
             sums[a * n_out + u] = (float)sum;
         }
     m->action_conv = (vks_conv){.kernel = 1, .n_in = n_in, .n_out = n_out};
-    VKS_TRY_GOTO(vks_bind_computed_matrix(bind->binder, "action kernel", turned, (uint64_t)(n_in + n_embedding) * n_out,
+    VKS_TRY_GOTO(vks_bind_computed_kernel(bind->binder, "action kernel", turned, (uint64_t)(n_in + n_embedding) * n_out,
                                           n_out, (uint32_t)vks_align_up(n_in, 8), &m->action_conv.w),
                  done);
     float *given = sums;

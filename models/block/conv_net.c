@@ -30,7 +30,7 @@ static vkssm_status bind_turned(const vks_bind *bind, const char *name, uint32_t
     if (!turned)
         return vks_fail(bind->log, VKSSM_ERR_OOM_HOST, "%s: tensor %s%s: out of memory",
                         vks_weights_path(bind->weights), bind->prefix, name);
-    return vks_bind_computed_matrix(bind->binder, "convolution kernel", turned, (uint64_t)n_tap * n_in * n_out, n_out,
+    return vks_bind_computed_kernel(bind->binder, "convolution kernel", turned, (uint64_t)n_tap * n_in * n_out, n_out,
                                     n_tap * (uint32_t)vks_align_up(n_in, 8), &conv->w);
 }
 

@@ -97,13 +97,13 @@ static vkssm_status bind_system(const vks_bind *bind, const vks_conv_s5_config *
                  done);
     values = s.b;
     s.b = NULL;
-    VKS_TRY_GOTO(vks_bind_computed_matrix(bind->binder, "B", values, 2 * (uint64_t)p * n_b * u, 2 * p,
+    VKS_TRY_GOTO(vks_bind_computed_kernel(bind->binder, "B", values, 2 * (uint64_t)p * n_b * u, 2 * p,
                                           n_b * (uint32_t)vks_align_up(u, 8), &layer->b),
                  done);
     values = s.c;
     s.c = NULL;
     VKS_TRY_GOTO(
-        vks_bind_computed_matrix(bind->binder, "C", values, 2 * (uint64_t)p * n_c * u, u, n_c * 2 * p, &layer->c),
+        vks_bind_computed_kernel(bind->binder, "C", values, 2 * (uint64_t)p * n_c * u, u, n_c * 2 * p, &layer->c),
         done);
 done:
     free_system(&s);

@@ -200,12 +200,52 @@ static void run_golden(void (*run)(void)) {
 CHECK_CASE(recorded) {
     run_golden(check_recorded);
 }
+// (By then the configuration that the model was made from is gone, and its log with it.)
+CHECK_CASE(too_many_at_once) {
+    vkssm_model *model = open_model();
+    vkssm_stream *stream = NULL;
+    if (!model) return;
+    CHECK_REFUSED(vkssm_stream_create(model, &(vkssm_stream_params){.n_slot = 3000}, &stream), VKSSM_ERR_UNSUPPORTED,
+                  "frames at once expected for this model, 3000 found");
+    vkssm_model_destroy(&model);
+}
+// Convolutions read no block types: their kernels are float16 then, which changes the next frame by less than 0.05.
+CHECK_CASE(block_types) {
+    if (!runs_all()) CHECK_SKIP("tested on one device: types are chosen on the host");
+    const vkssm_model_params q8_0 = {.weight_dtype = VKSSM_DTYPE_Q8_0, .convert_weights = true};
+    static float frame[N_PIXEL];
+    for (size_t i = 0; i < N_PIXEL; i++)
+        frame[i] = i / 64 % 32 < 8 && i % 64 < 12 ? 1 : -1;
+    const vkssm_named_tensor in = {.name = "frames",
+                                   .dtype = VKSSM_DTYPE_F32,
+                                   .n_dim = 5,
+                                   .shape = {1, 1, 1, 64, 64},
+                                   .data = frame,
+                                   .size = sizeof frame};
+    vkssm_tensors *out[2] = {NULL, NULL};
+    vkssm_named_tensor found[2];
+    for (int i = 0; i < 2; i++) {
+        vkssm_model *model = NULL;
+        CHECK_OK(vkssm_model_load(model_device, model_zoo("moving-mnist-convs5"), i ? &q8_0 : NULL, &model));
+        if (model) CHECK_OK(vkssm_model_run(model, NULL, &in, 1, &out[i]));
+        vkssm_model_destroy(&model);
+    }
+    bool both = out[0] && out[1] && vkssm_tensors_find(out[0], "next", &found[0]) &&
+                vkssm_tensors_find(out[1], "next", &found[1]);
+    CHECK(both);
+    if (both) CHECK_AT_MOST(absolute_gap(found[1].data, found[0].data, N_PIXEL), 0.05);
+    vkssm_tensors_destroy(&out[0]);
+    vkssm_tensors_destroy(&out[1]);
+}
 CHECK_CASE(forms_agree) {
     run_golden(check_forms);
 }
 
 int main(int argc, char **argv) {
-    int status = model_main(argc, argv, (check_case[]){CHECK_RUN(recorded), CHECK_RUN(forms_agree), {0}});
+    int status = model_main(
+        argc, argv,
+        (check_case[]){
+            CHECK_RUN(recorded), CHECK_RUN(too_many_at_once), CHECK_RUN(block_types), CHECK_RUN(forms_agree), {0}});
     free(frames), free(next), free(rollout);
     return status;
 }

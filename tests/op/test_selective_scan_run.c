@@ -13,6 +13,8 @@ static const run_case cases[] = {
     {2, 21, 12, 2, 16, VKSSM_DTYPE_F32, true, true, true, false, false},
     {1, 40, 7, 1, 5, VKSSM_DTYPE_F16, true, false, true, true, true}, // odd rows of 16-bit types are padded on the way
     {3, 1, 9, 1, 16, VKSSM_DTYPE_BF16, false, true, false, false, false},
+    // more steps than Mesa's CPU driver lets a loop have rounds
+    {1, 66000, 2, 1, 2, VKSSM_DTYPE_F32, false, true, true, false, false},
 };
 enum { N_PACKED = 3 };
 static const uint32_t offsets[] = {0, 11, 11, 40};
