@@ -14,6 +14,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Whether the address sanitizer is on. It watches the host's side, and devices on the CPU are slow under it.
+#if defined(__SANITIZE_ADDRESS__)
+#define CHECK_SANITIZED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CHECK_SANITIZED true
+#endif
+#endif
+#ifndef CHECK_SANITIZED
+#define CHECK_SANITIZED false
+#endif
+
 typedef struct check_case {
     const char *name;
     void (*run)(void);

@@ -7,17 +7,6 @@
 // it only. A GPU runs all of it.
 #include "harness/model_test.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED true
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED false
-#endif
-
 // The recorded side computed in float32 on a GPU, with other sums. In the closed loop differences grow from frame to
 // frame.
 #define NEXT_GAP 2e-3    // absolute. Reached: 8e-5
@@ -44,7 +33,7 @@ static bool read_golden(void) {
 static bool runs_all(void) {
     vkssm_device_info info;
     vkssm_device_get_info(model_device, &info);
-    if (SANITIZED) return false;
+    if (CHECK_SANITIZED) return false;
     return info.type != VKSSM_DEVICE_CPU || (info.subgroup_size == 8 && !strstr(info.name, "SwiftShader"));
 }
 

@@ -6,17 +6,6 @@
 // the address sanitizer it is a few everywhere: lavapipe then keeps some 100 MiB for each digit until the program ends.
 #include "harness/model_test.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED true
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED false
-#endif
-
 // Both from the recorded side, which computed in float32 on a GPU, with other sums; its own error is of this size.
 // Logits are log-probabilities, up to 46 here; they were off by at most 1.7e-4.
 #define LOGIT_GAP 1e-3 // absolute
@@ -62,7 +51,7 @@ static void digits_of_device(uint32_t *first, uint32_t *n) {
     *first = 0;
     *n = N_DIGIT;
     if (info.type != VKSSM_DEVICE_CPU) return;
-    if (SANITIZED || strstr(info.name, "SwiftShader")) {
+    if (CHECK_SANITIZED || strstr(info.name, "SwiftShader")) {
         *n = 20;
         return;
     }

@@ -15,12 +15,9 @@ enum { N_TEXT = 24, N_VOCAB = 4096, WINDOW = 128 };
 
 // SwiftShader has a tenth of lavapipe's speed, and so does anything with sanitizers: less is computed there.
 static bool is_slow_device(void) {
-#if defined(__SANITIZE_ADDRESS__)
-    return true;
-#endif
     vkssm_device_info device;
     vkssm_device_get_info(model_device, &device);
-    return strstr(device.name, "SwiftShader") != NULL;
+    return CHECK_SANITIZED || strstr(device.name, "SwiftShader") != NULL;
 }
 
 static const char *write_model(const char *name, vkssm_dtype type) {

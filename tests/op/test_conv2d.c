@@ -114,9 +114,6 @@ CHECK_CASE(selected) {
 // CPU drivers take seconds to compile each, and no algorithm but the one selected there depends on the subgroup's size:
 // one of these devices tries them all.
 CHECK_CASE(variants) {
-#if defined(__SANITIZE_ADDRESS__)
-    CHECK_SKIP("tested without sanitizers, which look at the host's side: the same for all");
-#endif
     const vks_caps *caps = gpu_open(0)->caps;
     if (caps->type == VKS_DEVICE_CPU && caps->subgroup_size != 8) CHECK_SKIP("tested on lavapipe with subgroups of 8");
     run_variants("conv2d", run_cases);

@@ -421,6 +421,7 @@ CHECK_CASE(alone) {
     run_table(gpu_open(0), TUNED, 1, is_alone);
 }
 CHECK_CASE(variants) {
+    if (CHECK_SANITIZED) CHECK_SKIP("tested without sanitizers: the host's side is the same for all variants");
     static const char *const names[] = {"scan", "scan_sg"}; // looking back: below
     gpu *g = gpu_open(0);
     for (size_t i = 0; i < VKS_COUNT(names); i++) {
@@ -430,6 +431,7 @@ CHECK_CASE(variants) {
     vks_kernels_force(g->target.kernels, NULL);
 }
 CHECK_CASE(variant_preferred) { // the other half of the cases
+    if (CHECK_SANITIZED) CHECK_SKIP("tested without sanitizers: the host's side is the same for all variants");
     run_table(gpu_open(0), TUNED, 1, exchanges_odd);
 }
 CHECK_CASE(masked) {
@@ -522,7 +524,8 @@ CHECK_CASE(closed_form) {
 CHECK_CASE(longest) {
     enum { T = 1 << 24 };
     gpu *g = gpu_open(0);
-    if (strstr(g->caps->name, "SwiftShader")) CHECK_SKIP("SwiftShader takes over a minute for 2^24 steps");
+    if (CHECK_SANITIZED || strstr(g->caps->name, "SwiftShader"))
+        CHECK_SKIP("SwiftShader, and lavapipe under a sanitizer, take over a minute for 2^24 steps");
     float a = 0.5f, *b = gpu_alloc(T, sizeof *b);
     double *found = gpu_alloc(T, sizeof *found);
     for (size_t i = 0; i < T; i++)
