@@ -48,3 +48,13 @@ float to_end(uint side, uint t) {
 uint chunk_tokens(uint chunk) {
     return min(64, params.n_time - chunk * 64);
 }
+
+// Rows of x, C or B of a chunk; past the end the last token again, which dt 0 cancels: it is finite.
+uvec4 fetch(uvec2 address, uint row, uint first, uint vector) {
+    return Words4(address).at[(row * params.x_stride + first + 8 * vector) >> 3];
+}
+
+// First vector of a chunk's turned B.
+uint turned_at(uint sequence, uint chunk, uint g) {
+    return (chunk_index(sequence, chunk) * G + g) * N * 8;
+}

@@ -33,11 +33,6 @@ shared uvec4 tile_n[SIZE_B]; // E B
 shared uvec4 tile_n[SIZE_C > SIZE_B ? SIZE_C : SIZE_B]; // exp(S) C, then E B
 #endif
 
-// Rows of x, C or B of a chunk; past the end the last token again, which dt 0 cancels: it is finite.
-uvec4 fetch(uvec2 address, uint row, uint first, uint vector) {
-    return Words4(address).at[(row * params.x_stride + first + 8 * vector) >> 3];
-}
-
 // A compiler keeps loads from memory behind the stores to shared memory that stand before them: all of a kind's loads come
 // first, and their vectors wait in registers.
 const uint LOADS_X = (4 * P + WG_SIZE - 1) / WG_SIZE, LOADS_N = 8 * N / WG_SIZE;
@@ -69,11 +64,6 @@ void store_x(uvec4 even[LOADS_X], uvec4 odd[LOADS_X]) {
             tile_x[row + (2 * e + 1) * ROW_T][pair % 4] = even[j][e] >> 16 | (odd[j][e] & 0xffff0000u);
         }
     }
-}
-
-// First vector of a chunk's turned B.
-uint turned_at(uint sequence, uint chunk, uint g) {
-    return (chunk_index(sequence, chunk) * G + g) * N * 8;
 }
 
 uint scale_two(vec2 factors, uint word) {
