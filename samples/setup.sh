@@ -90,7 +90,6 @@ list_missing() {
         need python3 command -v python3
         need python3-numpy has_numpy
         need libcglm-dev has_header cglm/cglm.h
-        need libpng-dev pkg-config --exists libpng
         need libglfw3-dev pkg-config --exists glfw3
         need doxygen command -v doxygen
         need vulkan-validationlayers has_manifest 'explicit_layer.d/VkLayer_khronos_validation*.json'
