@@ -172,11 +172,13 @@ vkssm_status vks_adopt_host(vks_device *device, const vks_device_params *params)
     device->adopt = *adopt;
     device->physical = adopt->physical_device;
     vks_collect_features(adopt->enabled_features, &chain);
-    VKS_TRY(vks_probe_device(&device->instance, device->physical, adopt->queue_family, &device->probe));
+    uint32_t enabled = enabled_bits(adopt, &chain);
+    VKS_TRY(vks_probe_device(&device->instance, device->physical, adopt->queue_family, ~enabled | params->mask_features,
+                             &device->probe));
     VKS_TRY(check_device(device, &chain));
     vks_caps *caps = &device->probe.caps;
-    uint32_t found = caps->features;
-    vks_caps_restrict(caps, enabled_bits(adopt, &chain), params->mask_features);
+    uint32_t found = caps->features | device->probe.declined;
+    vks_caps_restrict(caps, enabled, params->mask_features);
     caps->features_masked = found & ~caps->features;
     VKS_TRY(vks_load_device_functions(&device->instance.fn, adopt->device, &device->log, &device->fn));
     if (!device->fn.GetPipelineExecutablePropertiesKHR || !device->fn.GetPipelineExecutableStatisticsKHR)
@@ -204,14 +206,14 @@ typedef struct wanted {
     const char *extensions[VKS_MAX_EXTENSION];
 } wanted;
 
-vkssm_status vks_wanted_create(void *get_instance_proc_addr, void *instance, void *physical_device,
-                               const vkssm_log *log, vks_wanted **out) {
+vkssm_status vks_wanted_create(const vks_device_params *params, void *instance, void *physical_device,
+                               vks_wanted **out) {
+    const vkssm_log *log = &params->log;
     *out = NULL;
-    const vks_device_params params = {.get_instance_proc_addr = get_instance_proc_addr};
     vks_instance adopted;
     vks_probe probe;
-    VKS_TRY(vks_instance_open(&params, instance, log, &adopted));
-    vkssm_status status = vks_probe_device(&adopted, physical_device, UINT32_MAX, &probe);
+    VKS_TRY(vks_instance_open(params, instance, log, &adopted));
+    vkssm_status status = vks_probe_device(&adopted, physical_device, UINT32_MAX, params->mask_features, &probe);
     vks_instance_close(&adopted);
     VKS_TRY(status);
     if (!probe.caps.usable)
@@ -219,7 +221,7 @@ vkssm_status vks_wanted_create(void *get_instance_proc_addr, void *instance, voi
                         probe.caps.unusable_reason);
     wanted *w = vks_alloc_zero(1, sizeof *w);
     if (!w) return vks_fail(log, VKSSM_ERR_OOM_HOST, "device: out of memory for a list of features");
-    vks_caps_restrict(&probe.caps, UINT32_MAX, 0);
+    vks_caps_restrict(&probe.caps, UINT32_MAX, params->mask_features);
     w->head.n_extension = vks_features_to_enable(&probe, &w->chain, w->extensions);
     w->head.features = &w->chain.core;
     w->head.extensions = w->extensions;

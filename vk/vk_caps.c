@@ -36,6 +36,28 @@ static vkssm_status find_extensions(const vks_instance *instance, VkPhysicalDevi
     return VKSSM_OK;
 }
 
+// Extensions that nobody will use are as good as absent: their structs are passed to nothing, validation layers that
+// are older than they are included. Returns the bits that this leaves out.
+static uint32_t decline(found_extensions *found, uint32_t declined) {
+    const struct {
+        uint32_t bit;
+        bool *found;
+    } extensions[] = {
+        {VKS_FEATURE_PIPELINE_STATISTICS, &found->statistics},
+        {VKS_FEATURE_BFLOAT16, &found->bfloat16},
+        {VKS_FEATURE_COOPERATIVE_MATRIX, &found->matrix},
+        {VKS_FEATURE_COOPERATIVE_MATRIX_2, &found->matrix_2},
+    };
+    uint32_t left_out = 0;
+    if (declined & VKS_FEATURE_COOPERATIVE_MATRIX) declined |= VKS_FEATURE_COOPERATIVE_MATRIX_2; // of no use alone
+    for (size_t i = 0; i < VKS_COUNT(extensions); i++)
+        if (declined & extensions[i].bit && *extensions[i].found) {
+            left_out |= extensions[i].bit;
+            *extensions[i].found = false;
+        }
+    return left_out;
+}
+
 // Link the structs that the device, with these extensions, knows.
 static void link_chain(vks_feature_chain *chain, const found_extensions *found) {
     memset(chain, 0, sizeof *chain);
@@ -347,7 +369,7 @@ static vkssm_status find_queue_family(const vks_instance *instance, VkPhysicalDe
 }
 
 vkssm_status vks_probe_device(const vks_instance *instance, VkPhysicalDevice physical, uint32_t queue_family,
-                              vks_probe *out) {
+                              uint32_t declined, vks_probe *out) {
     memset(out, 0, sizeof *out);
     VkPhysicalDeviceProperties properties;
     instance->fn.GetPhysicalDeviceProperties(physical, &properties);
@@ -369,6 +391,7 @@ vkssm_status vks_probe_device(const vks_instance *instance, VkPhysicalDevice phy
     VKS_TRY(find_queue_family(instance, physical, queue_family, out));
     found_extensions found;
     VKS_TRY(find_extensions(instance, physical, &found));
+    out->declined = decline(&found, declined);
     fill_features(instance, physical, &found, out);
     return VKSSM_OK;
 }

@@ -146,7 +146,7 @@ static vkssm_status choose(vks_device *device, const char *select, VkPhysicalDev
     if (!probes) return vks_fail(log, VKSSM_ERR_OOM_HOST, "device: out of memory for %u devices", n_device);
     vkssm_status status = VKSSM_OK;
     for (uint32_t i = 0; i < n_device; i++)
-        VKS_TRY_GOTO(vks_probe_device(&device->instance, devices[i], UINT32_MAX, &probes[i]), done);
+        VKS_TRY_GOTO(vks_probe_device(&device->instance, devices[i], UINT32_MAX, 0, &probes[i]), done);
     if (select && !*select) select = NULL;
     uint32_t chosen = select ? choose_selected(probes, n_device, select) : choose_default(probes, n_device);
     if (chosen == UINT32_MAX) {
@@ -184,7 +184,7 @@ vkssm_status vks_device_list(const vks_device_params *params, vks_caps **caps, u
     }
     for (uint32_t i = 0; i < n; i++) {
         vks_probe probe;
-        VKS_TRY_GOTO(vks_probe_device(&instance, devices[i], UINT32_MAX, &probe), done);
+        VKS_TRY_GOTO(vks_probe_device(&instance, devices[i], UINT32_MAX, 0, &probe), done);
         vks_caps_restrict(&probe.caps, UINT32_MAX, 0);
         list[i] = probe.caps;
     }

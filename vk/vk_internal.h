@@ -76,11 +76,14 @@ typedef struct vks_probe {
     bool can_require_subgroup_size; // of compute shaders
     bool has_compute_matrix;        // cooperative matrices in compute shaders
     bool has_portability_subset;    // must then be enabled
+    uint32_t declined;              // bits not asked for, whose extension the device has
 } vks_probe;
 
-// `queue_family`: the one to use, or UINT32_MAX to choose. A device below the floor is no failure: see caps.usable.
+// `queue_family`: the one to use, or UINT32_MAX to choose. `declined`: VKS_FEATURE bits that nobody will use: what the
+// device says of them is not asked for where it takes structs of an extension. A device below the floor is no failure:
+// see caps.usable.
 vkssm_status vks_probe_device(const vks_instance *instance, VkPhysicalDevice physical, uint32_t queue_family,
-                              vks_probe *out);
+                              uint32_t declined, vks_probe *out);
 // Leave in `caps` the features that are in `allowed`, and those of them that make sense without the others.
 void vks_caps_restrict(vks_caps *caps, uint32_t allowed, uint32_t masked);
 
@@ -107,8 +110,7 @@ uint32_t vks_features_of_chain(const vks_feature_chain *chain);
 const char *vks_floor_missing(const vks_feature_chain *chain);
 // Bits that need no enabling: properties of the device and of the queue.
 enum {
-    VKS_FEATURES_OF_PROPERTIES =
-        VKS_FEATURE_SUBGROUP_ARITHMETIC | VKS_FEATURE_SUBGROUP_SHUFFLE | VKS_FEATURE_TIMESTAMPS
+    VKS_FEATURES_OF_PROPERTIES = VKS_FEATURE_SUBGROUP_ARITHMETIC | VKS_FEATURE_SUBGROUP_SHUFFLE | VKS_FEATURE_TIMESTAMPS
 };
 // What the host application's chain of features turned on, whatever structs it is made of (vk_adopt.c).
 void vks_collect_features(const void *enabled_features, vks_feature_chain *out);
@@ -133,7 +135,7 @@ struct vks_device {
     vks_adopt adopt;
     VkAllocationCallbacks allocator_copy;
     const VkAllocationCallbacks *allocator; // of every object made on the device: the host application's, or NULL
-    uint32_t required_subgroup_size; // of every pipeline; 0: none
+    uint32_t required_subgroup_size;        // of every pipeline; 0: none
     atomic_bool is_lost;
     atomic_bool is_hung; // lost, and not even settled: nothing is waited for any more
 

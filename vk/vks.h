@@ -106,9 +106,10 @@ typedef struct vks_wanted {
     const char *const *extensions;
     uint32_t n_extension, queue_family;
 } vks_wanted;
-// ERR_UNSUPPORTED for a device below the floor: what it lacks. *out lives in one block (vks_free).
-vkssm_status vks_wanted_create(void *get_instance_proc_addr, void *instance, void *physical_device,
-                               const vkssm_log *log, vks_wanted **out);
+// params: log, mask_features, get_instance_proc_addr (required). ERR_UNSUPPORTED for a device below the floor: what it
+// lacks. *out lives in one block (vks_free).
+vkssm_status vks_wanted_create(const vks_device_params *params, void *instance, void *physical_device,
+                               vks_wanted **out);
 
 // ---- memory --------------------------------------------------------------------------------------------------------
 

@@ -139,17 +139,19 @@ void vkssm_device_report_lost(vkssm_device *device) {
     if (device) vks_device_report_lost(device->vk);
 }
 
-vkssm_status vkssm_wanted_create(PFN_vkGetInstanceProcAddr get_instance_proc_addr, VkInstance instance,
-                                 VkPhysicalDevice physical_device, vkssm_wanted **out) {
+vkssm_status vkssm_wanted_create(const vkssm_device_params *params, PFN_vkGetInstanceProcAddr get_instance_proc_addr,
+                                 VkInstance instance, VkPhysicalDevice physical_device, vkssm_wanted **out) {
+    vks_device_params vk = vk_params(params);
     if (!get_instance_proc_addr || !instance || !physical_device || !out)
-        return vks_fail(NULL, VKSSM_ERR_ARG, "wanted features: %s is NULL",
+        return vks_fail(&vk.log, VKSSM_ERR_ARG, "wanted features: %s is NULL",
                         !get_instance_proc_addr ? "get_instance_proc_addr"
                         : !instance             ? "instance"
                         : !physical_device      ? "physical_device"
                                                 : "the place for the handle");
     *out = NULL;
     vks_wanted *wanted;
-    VKS_TRY(vks_wanted_create(pointer_of(get_instance_proc_addr), instance, physical_device, NULL, &wanted));
+    vk.get_instance_proc_addr = pointer_of(get_instance_proc_addr);
+    VKS_TRY(vks_wanted_create(&vk, instance, physical_device, &wanted));
     *out = (vkssm_wanted *)wanted;
     return VKSSM_OK;
 }

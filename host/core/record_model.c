@@ -250,7 +250,26 @@ vkssm_status vkssm_recording_get_port(const vkssm_recording *recording, bool out
 // ---- binding
 // ---------------------------------------------------------------------------------------------------------
 
-static vkssm_status check_image(const vkssm_recording *r, const vks_port *port, const vkssm_bound_port *bound) {
+// Vulkan copies to and from buffers at multiples of a texel's size (VUID-vkCmdCopyBufferToImage-dstImage-07975), which
+// is 12 bytes with three floats: rows lie on multiples of 32.
+static vkssm_status check_texels(const vkssm_recording *r, const vks_port *port, const vkssm_bound_port *bound,
+                                 const vks_buffer *own) {
+    enum { MOST_CHANNELS = 4 };
+    uint32_t n_channel = bound->image->n_channel;
+    if (n_channel < 1 || n_channel > MOST_CHANNELS)
+        return vks_fail(log_of(r), VKSSM_ERR_ARG, "record: %s: texels of 1 to %d floats expected, n_channel %u found",
+                        bound->name, MOST_CHANNELS, n_channel);
+    uint64_t at = own->offset + port->offset + bound->image_row * port->stride * sizeof(float);
+    if (at % (n_channel * sizeof(float)) == 0) return VKSSM_OK;
+    return vks_fail(log_of(r), VKSSM_ERR_ARG,
+                    "record: %s: for texels of %u floats a row that begins at a multiple of %u bytes expected, row %u "
+                    "at %llu found; texels of 1, 2 or 4 floats fit every row",
+                    bound->name, n_channel, n_channel * (uint32_t)sizeof(float), bound->image_row,
+                    (unsigned long long)at);
+}
+
+static vkssm_status check_image(const vkssm_recording *r, const vks_port *port, const vkssm_bound_port *bound,
+                                const vks_buffer *own) {
     const vkssm_image *image = bound->image;
     const vkssm_log *log = log_of(r);
     const char *name = bound->name;
@@ -264,7 +283,7 @@ static vkssm_status check_image(const vkssm_recording *r, const vks_port *port, 
     if (bound->image_row >= n_row(&r->shape, port))
         return vks_fail(log, VKSSM_ERR_ARG, "record: %s: an image_row below %llu expected, %u found", name,
                         (unsigned long long)n_row(&r->shape, port), bound->image_row);
-    return VKSSM_OK;
+    return check_texels(r, port, bound, own);
 }
 
 static vkssm_status bind_port(vkssm_recording *r, bool output, const vkssm_bound_port *bound) {
@@ -278,7 +297,7 @@ static vkssm_status bind_port(vkssm_recording *r, bool output, const vkssm_bound
     uint64_t own = (output ? s->output.address : s->input.address) + port->offset;
     uint64_t bound_to = r->tensors[index].address;
     if (bound->image) {
-        VKS_TRY(check_image(r, port, bound));
+        VKS_TRY(check_image(r, port, bound, output ? &s->output : &s->input));
         if (bound_to && bound_to != own)
             return vks_fail(log_of(r), VKSSM_ERR_ARG, "record: %s: a buffer or images expected, both found",
                             bound->name);

@@ -90,7 +90,8 @@ static uint32_t choose_queues(engine_device *d, bool async, uint32_t main_family
 
 static bool create_device(engine_device *d, const engine_options *options) {
     vkssm_wanted_info wanted;
-    if (vkssm_wanted_create(vkGetInstanceProcAddr, d->instance, d->physical, &d->wanted)) {
+    const vkssm_device_params params = {.mask_features = options->mask};
+    if (vkssm_wanted_create(&params, vkGetInstanceProcAddr, d->instance, d->physical, &d->wanted)) {
         fprintf(stderr, "engine: %s\n", vkssm_last_error());
         return false;
     }

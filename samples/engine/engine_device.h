@@ -8,7 +8,8 @@
 
 typedef struct engine_options {
     bool window, async, validation, check;
-    uint32_t n_frame, budget_us;
+    uint32_t n_frame, budget_us, texture_budget_us;
+    uint32_t mask; // features that are left off
     const char *model, *story, *prompt, *strip, *device;
 } engine_options;
 

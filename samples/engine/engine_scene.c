@@ -145,14 +145,14 @@ void engine_scene_destroy(engine_device *d, engine_scene *s) {
     engine_image_destroy(d, &s->target);
 }
 
-static void draw(const engine_scene *s, VkCommandBuffer commands, mat4 camera, mat4 place, bool cube, float scale) {
-    push p = {.kind = {cube, scale, 0, 0}};
+static void draw(const engine_scene *s, VkCommandBuffer commands, mat4 camera, mat4 place, bool cube, bool predicts) {
+    push p = {.kind = {cube, predicts, 0, 0}};
     glm_mat4_mul(camera, place, p.to_clip);
     vkCmdPushConstants(commands, s->layout, VK_SHADER_STAGE_VERTEX_BIT | VK_SHADER_STAGE_FRAGMENT_BIT, 0, sizeof p, &p);
     vkCmdDraw(commands, cube ? 36 : 6, 1, 0, 0);
 }
 
-void engine_scene_draw(const engine_scene *s, VkCommandBuffer commands, int texture, float time, float scale) {
+void engine_scene_draw(const engine_scene *s, VkCommandBuffer commands, engine_show show, float time) {
     mat4 projection, view, camera, floor = GLM_MAT4_IDENTITY_INIT, cube = GLM_MAT4_IDENTITY_INIT;
     vec3 eye = {6.0f * sinf(0.3f * time), 2.6f, 6.0f * cosf(0.3f * time)}, at = {0, 0.3f, 0}, up = {0, 1, 0};
     glm_perspective(glm_rad(42), (float)ENGINE_WIDTH / ENGINE_HEIGHT, 0.1f, 50, projection);
@@ -181,9 +181,10 @@ void engine_scene_draw(const engine_scene *s, VkCommandBuffer commands, int text
                                        .pColorAttachments = &attachment};
     vkCmdBeginRendering(commands, &rendering);
     vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_GRAPHICS, s->pipeline);
-    vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_GRAPHICS, s->layout, 0, 1, &s->sets[texture], 0, NULL);
-    draw(s, commands, camera, floor, false, scale);
-    draw(s, commands, camera, cube, true, scale);
+    vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_GRAPHICS, s->layout, 0, 1, &s->sets[show.texture], 0,
+                            NULL);
+    draw(s, commands, camera, floor, false, false);
+    draw(s, commands, camera, cube, true, show.predicts);
     vkCmdEndRendering(commands);
     engine_image_barrier(commands, s->target.image, drawn, copied);
 }

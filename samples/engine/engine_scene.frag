@@ -1,10 +1,10 @@
-// The floor: a grid. The cube: the model's numbers, from blue (below zero) through black to orange (above).
+// The floor: a grid. The cube: a frame of video, -1 black and 1 white, within an edge.
 #version 460
 layout(push_constant) uniform scene {
     mat4 to_clip;
-    vec4 kind; // x: 0 floor, 1 cube; y: one over the numbers' usual size
+    vec4 kind; // x: 0 floor, 1 cube; y: 0 the model reads, 1 it predicts
 };
-layout(set = 0, binding = 0) uniform sampler2D numbers;
+layout(set = 0, binding = 0) uniform sampler2D video;
 layout(location = 0) in vec2 uv;
 layout(location = 1) in vec3 normal;
 layout(location = 0) out vec4 color;
@@ -16,10 +16,9 @@ void main() {
         color = vec4(mix(vec3(0.10, 0.11, 0.13), vec3(0.25, 0.28, 0.33), line), 1);
         return;
     }
-    float value = texture(numbers, vec2(uv.x, 1.0 - uv.y)).r * kind.y;
-    float strength = 1.0 - exp(-abs(value));
-    vec3 tint = value > 0.0 ? vec3(1.0, 0.55, 0.15) : vec3(0.2, 0.5, 1.0);
+    float value = 0.5 + 0.5 * clamp(texture(video, vec2(uv.x, 1.0 - uv.y)).r, -1.0, 1.0);
     float light = 0.55 + 0.45 * max(dot(normal, normalize(vec3(0.4, 0.8, 0.5))), 0.0);
-    vec2 edge = step(vec2(0.48), abs(uv - 0.5));
-    color = vec4(light * mix(0.06 + tint * strength, vec3(0.8), max(edge.x, edge.y)), 1);
+    vec2 edge = step(vec2(0.47), abs(uv - 0.5));
+    vec3 tint = kind.y > 0.5 ? vec3(0.90, 0.48, 0.22) : vec3(0.25, 0.70, 0.38);
+    color = vec4(light * mix(vec3(0.06 + 0.94 * value), tint, max(edge.x, edge.y)), 1);
 }

@@ -18,7 +18,13 @@ typedef struct engine_scene {
 
 bool engine_scene_create(engine_device *d, const engine_image textures[ENGINE_N_TEXTURE], engine_scene *out);
 void engine_scene_destroy(engine_device *d, engine_scene *scene);
-// Draw at a time in seconds, from one of the textures, which is in GENERAL. The target ends in TRANSFER_SRC_OPTIMAL.
-void engine_scene_draw(const engine_scene *scene, VkCommandBuffer commands, int texture, float time, float scale);
+// What the cube shows: one of the textures, which is in GENERAL, in a frame that is green while the model reads and
+// orange when it goes on by itself.
+typedef struct engine_show {
+    int texture;
+    bool predicts;
+} engine_show;
+// Draw at a time in seconds. The target ends in TRANSFER_SRC_OPTIMAL.
+void engine_scene_draw(const engine_scene *scene, VkCommandBuffer commands, engine_show show, float time);
 
 #endif

@@ -3,89 +3,110 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { N_FRAME = ENGINE_N_READ + ENGINE_N_PREDICT };
+
 static bool fail(void) {
     fprintf(stderr, "engine: %s\n", vkssm_last_error());
     return false;
 }
 
-static bool open_digits(engine_texture *t, const char *folder) {
+static bool open_clips(engine_texture *t, const char *folder) {
     char path[4096];
-    vkssm_named_tensor input;
+    vkssm_named_tensor frames;
     snprintf(path, sizeof path, "%s/golden.safetensors", folder);
-    if (vkssm_tensor_file_open(path, NULL, &t->digits)) return fail();
-    if (!vkssm_tensor_file_find(t->digits, "input", &input) || input.dtype != VKSSM_DTYPE_U8 || input.n_dim != 2 ||
-        input.shape[0] == 0 || input.shape[0] > 1000000 || input.shape[1] != ENGINE_ROW * ENGINE_ROW) {
-        fprintf(stderr, "engine: %s: digits of 784 pixels expected\n", path);
+    if (vkssm_tensor_file_open(path, NULL, &t->file)) return fail();
+    if (!vkssm_tensor_file_find(t->file, "frames", &frames) || frames.dtype != VKSSM_DTYPE_U8 || frames.n_dim != 5 ||
+        frames.shape[0] < ENGINE_N_READ || frames.shape[1] < 1 || frames.shape[1] > 1000 || frames.shape[2] != 1 ||
+        frames.shape[3] > 4096 || frames.shape[4] > 4096) {
+        fprintf(stderr, "engine: %s: frames [at least %d, n, 1, height, width] U8 expected\n", path, ENGINE_N_READ);
         return false;
     }
-    t->pixels = input.data;
-    t->n_digit = (uint32_t)input.shape[0];
+    t->clips = frames.data;
+    t->n_clip = (uint32_t)frames.shape[1];
+    t->height = (uint32_t)frames.shape[3];
+    t->width = (uint32_t)frames.shape[4];
     return true;
 }
 
-// The last layer's output, and the input's layout.
-static bool find_ports(engine_texture *t) {
-    vkssm_port port;
-    vkssm_model_info info;
-    vkssm_model_get_info(t->model, &info);
-    if (vkssm_recording_get_port(t->recording, false, 0, &port)) return fail();
-    t->row_stride = port.row_stride;
-    if (port.n_value != 1 || strcmp(port.name, "input") != 0) {
-        fprintf(stderr, "engine: a model that reads one number at a time expected\n");
-        return false;
-    }
-    for (uint32_t i = 0; i < info.n_output; i++)
-        if (!vkssm_recording_get_port(t->recording, true, i, &port) && strncmp(port.name, "layer", 5) == 0) {
-            t->width = (uint32_t)port.n_value;
-            memcpy(t->layer_name, port.name, sizeof t->layer_name);
-        }
-    return t->width > 0;
+static bool check_ports(const engine_texture *t) {
+    vkssm_port in, out;
+    if (vkssm_recording_get_port(t->recording, false, 0, &in) || vkssm_recording_get_port(t->recording, true, 0, &out))
+        return fail();
+    uint64_t n_pixel = (uint64_t)t->height * t->width;
+    if (strcmp(in.name, "frames") == 0 && strcmp(out.name, "next") == 0 && in.n_value == n_pixel &&
+        out.n_value == n_pixel)
+        return true;
+    fprintf(stderr, "engine: a model of video expected, from frames of %u x %u to the next\n", (unsigned)t->width,
+            (unsigned)t->height);
+    return false;
 }
 
-bool engine_texture_create(engine_device *d, vkssm_device *device, const char *model, engine_texture *t) {
-    const vkssm_recording_params params = {.n_time = ENGINE_ROW, .layers = true};
-    t->scale = 0.25f;
+bool engine_texture_create(engine_device *d, vkssm_device *device, const char *model, uint32_t budget_us,
+                           engine_texture *t) {
+    const VkImageUsageFlags usage =
+        VK_IMAGE_USAGE_SAMPLED_BIT | VK_IMAGE_USAGE_TRANSFER_SRC_BIT | VK_IMAGE_USAGE_TRANSFER_DST_BIT;
+    t->budget_us = budget_us;
     if (vkssm_model_load(device, model, NULL, &t->model) ||
-        vkssm_recording_create(t->model, &params, &t->estimate_us, &t->recording))
+        vkssm_recording_create(t->model, NULL, &t->estimate_us, &t->recording))
         return fail();
-    if (!open_digits(t, model) || !find_ports(t)) return false;
+    if (!open_clips(t, model) || !check_ports(t)) return false;
     for (int i = 0; i < 2; i++)
-        if (!engine_buffer_create(d, ENGINE_ROW * t->row_stride * sizeof(float), &t->inputs[i])) return false;
+        if (!engine_buffer_create(d, (VkDeviceSize)t->height * t->width * sizeof(float), &t->inputs[i])) return false;
+    for (int i = 0; i < ENGINE_N_TEXTURE; i++)
+        if (!engine_image_create(d, VK_FORMAT_R32_SFLOAT, t->width, t->height, usage, &t->images[i])) return false;
     return true;
 }
 
 void engine_texture_destroy(engine_device *d, engine_texture *t) {
     for (int i = 0; i < 2; i++)
         engine_buffer_destroy(d, &t->inputs[i]);
+    for (int i = 0; i < ENGINE_N_TEXTURE; i++)
+        engine_image_destroy(d, &t->images[i]);
     vkssm_recording_destroy(&t->recording);
     vkssm_model_destroy(&t->model);
-    vkssm_tensor_file_destroy(&t->digits);
+    vkssm_tensor_file_destroy(&t->file);
 }
 
-uint32_t engine_texture_height(void) {
-    return ENGINE_ROW * ENGINE_N_ROW;
+// A frame to be read, as the model wants its numbers. Nothing in flight reads this buffer: the last video frame but one
+// did, which was recorded two frames of the engine ago or earlier.
+static void fill_input(engine_texture *t, uint32_t step) {
+    const engine_buffer *input = &t->inputs[t->n_done % 2];
+    size_t n_pixel = (size_t)t->height * t->width, clip = t->n_done / N_FRAME % t->n_clip;
+    const uint8_t *pixels = t->clips + (step * (size_t)t->n_clip + clip) * n_pixel;
+    for (size_t i = 0; i < n_pixel; i++)
+        ((float *)input->mapped)[i] = (float)pixels[i] / 127.5f - 1;
 }
 
-bool engine_texture_record(engine_texture *t, VkCommandBuffer commands, uint32_t frame, const engine_image *image,
-                           uint32_t band) {
-    uint32_t digit = frame / ENGINE_ROW % t->n_digit, row = frame % ENGINE_ROW;
-    const uint8_t *pixels = t->pixels + ((size_t)digit * ENGINE_ROW + row) * ENGINE_ROW;
-    engine_buffer *input = &t->inputs[frame % 2];
-    for (uint32_t x = 0; x < ENGINE_ROW; x++)
-        ((float *)input->mapped)[x * t->row_stride] = (float)pixels[x] / 255;
-    vkssm_image lines[ENGINE_ROW];
-    vkssm_bound_port outputs[ENGINE_ROW], port = {.name = "input", .buffer = input->range};
-    for (uint32_t x = 0; x < ENGINE_ROW; x++) {
-        uint32_t y = band % ENGINE_N_ROW * ENGINE_ROW + x;
-        lines[x] = (vkssm_image){.image = image->image,
-                                 .layout = VK_IMAGE_LAYOUT_GENERAL,
-                                 .subresource = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0, 1},
-                                 .offset = {0, (int32_t)y, 0},
-                                 .extent = {t->width, 1, 1},
-                                 .n_channel = 1};
-        outputs[x] = (vkssm_bound_port){.name = t->layer_name, .image = &lines[x], .image_row = x};
-    }
-    const vkssm_record_model record = {
-        .inputs = &port, .outputs = outputs, .n_input = 1, .n_output = ENGINE_ROW, .begin = row == 0};
-    return vkssm_model_record(t->recording, commands, &record, NULL) == VKSSM_OK || fail();
+bool engine_texture_record(engine_texture *t, VkCommandBuffer commands) {
+    uint32_t step = t->n_done % N_FRAME;
+    bool reads = step < ENGINE_N_READ;
+    vkssm_image images[ENGINE_N_TEXTURE];
+    for (int i = 0; i < ENGINE_N_TEXTURE; i++)
+        images[i] = (vkssm_image){.image = t->images[i].image,
+                                  .layout = VK_IMAGE_LAYOUT_GENERAL,
+                                  .subresource = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0, 1},
+                                  .extent = {t->width, t->height, 1},
+                                  .n_channel = 1};
+    vkssm_bound_port input = {.name = "frames", .image = reads ? NULL : &images[t->shown]};
+    if (reads && t->cursor.position == 0) fill_input(t, step);
+    if (reads) input.buffer = t->inputs[t->n_done % 2].range;
+    const vkssm_bound_port output = {.name = "next", .image = &images[!t->shown]};
+    const vkssm_record_model record = {.inputs = &input,
+                                       .outputs = &output,
+                                       .n_input = 1,
+                                       .n_output = 1,
+                                       .begin = step == 0,
+                                       .budget_us = t->budget_us};
+    return vkssm_model_record(t->recording, commands, &record, &t->cursor) == VKSSM_OK || fail();
+}
+
+void engine_texture_flip(engine_texture *t) {
+    if (!t->cursor.complete) return;
+    t->cursor = (vkssm_cursor){0};
+    t->shown = !t->shown;
+    t->n_done++;
+}
+
+bool engine_texture_predicts(const engine_texture *t) {
+    return t->n_done > 0 && (t->n_done - 1) % N_FRAME >= ENGINE_N_READ;
 }

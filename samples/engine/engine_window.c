@@ -49,8 +49,18 @@ static bool create_swapchain(engine_window *w, engine_device *d) {
                                            .clipped = VK_TRUE};
     if (!engine_check(vkCreateSwapchainKHR(d->device, &info, NULL, &w->swapchain), "vkCreateSwapchainKHR"))
         return false;
-    w->n_image = ENGINE_MAX_SWAP;
-    return engine_check(vkGetSwapchainImagesKHR(d->device, w->swapchain, &w->n_image, w->images), "the images");
+    // A driver may make more images than were asked for, and any of them may be acquired.
+    uint32_t n_image = 0;
+    if (!engine_check(vkGetSwapchainImagesKHR(d->device, w->swapchain, &n_image, NULL), "the number of images"))
+        return false;
+    if (n_image > ENGINE_MAX_SWAP) {
+        fprintf(stderr, "engine: at most %d images of the window expected, %u found\n", ENGINE_MAX_SWAP, n_image);
+        return false;
+    }
+    if (!engine_check(vkGetSwapchainImagesKHR(d->device, w->swapchain, &n_image, w->images), "the images"))
+        return false;
+    w->n_image = n_image;
+    return true;
 }
 
 bool engine_window_attach(engine_window *w, engine_device *d) {

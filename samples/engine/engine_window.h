@@ -4,7 +4,7 @@
 
 #include "engine_device.h"
 
-enum { ENGINE_MAX_SWAP = 8 };
+enum { ENGINE_MAX_SWAP = 16 };
 
 typedef struct engine_window {
     void *handle; // GLFWwindow

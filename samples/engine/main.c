@@ -1,5 +1,6 @@
-// A small engine with a Vulkan device of its own, in whose frames vkssm computes: the texture of a turning cube comes
-// from an S5 model, and a Mamba-2 model tells a story beside it. Drawing and inference share one submission, or, with
+// A small engine with a Vulkan device of its own, in whose frames vkssm computes: the texture of a turning cube is
+// video that a ConvS5 model predicts, and a Mamba-2 model tells a story beside it. Drawing and inference share one
+// submission, or, with
 // --async, inference has a queue of its own, a frame ahead.
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,6 @@ typedef struct engine {
     vkssm_device *vkssm;
     engine_texture texture;
     engine_story story;
-    engine_image textures[ENGINE_N_TEXTURE];
     engine_scene scene;
     VkCommandPool pools[2];
     VkCommandBuffer commands[2][2]; // [queue][frame % 2]
@@ -65,7 +65,7 @@ static VkCommandBuffer begin(engine *e, int queue, uint32_t frame) {
     return engine_check(vkBeginCommandBuffer(commands, &info), "vkBeginCommandBuffer") ? commands : VK_NULL_HANDLE;
 }
 
-// Textures begin as zeros, in the one layout that they keep.
+// Textures begin black, in the one layout that they keep.
 static bool clear_textures(engine *e) {
     VkCommandBuffer commands = begin(e, ENGINE_GRAPHICS, 0);
     const engine_use none = {VK_PIPELINE_STAGE_2_NONE, 0, VK_IMAGE_LAYOUT_UNDEFINED};
@@ -73,10 +73,10 @@ static bool clear_textures(engine *e) {
                             VK_ACCESS_2_MEMORY_READ_BIT | VK_ACCESS_2_MEMORY_WRITE_BIT, VK_IMAGE_LAYOUT_GENERAL};
     const VkImageSubresourceRange range = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, 1};
     for (int i = 0; i < ENGINE_N_TEXTURE; i++) {
-        engine_image_barrier(commands, e->textures[i].image, none, all);
-        vkCmdClearColorImage(commands, e->textures[i].image, VK_IMAGE_LAYOUT_GENERAL, &(VkClearColorValue){{0}}, 1,
-                             &range);
-        engine_image_barrier(commands, e->textures[i].image, all, all);
+        VkImage image = e->texture.images[i].image;
+        engine_image_barrier(commands, image, none, all);
+        vkCmdClearColorImage(commands, image, VK_IMAGE_LAYOUT_GENERAL, &(VkClearColorValue){{-1}}, 1, &range);
+        engine_image_barrier(commands, image, all, all);
     }
     return engine_check(vkEndCommandBuffer(commands), "vkEndCommandBuffer") &&
            engine_submit(&e->device, ENGINE_GRAPHICS, commands, 0, NULL, 0, NULL) &&
@@ -99,16 +99,11 @@ static bool set_up(engine *e) {
     const vkssm_device_params params = {.log = {.callback = hear, .max_level = VKSSM_LOG_WARNING}};
     if (vkssm_device_adopt(&params, &host, &e->vkssm)) return false; // the log has said why
     vkssm_record_get_sync(&e->sync);
-    const VkImageUsageFlags usage = VK_IMAGE_USAGE_SAMPLED_BIT | VK_IMAGE_USAGE_TRANSFER_DST_BIT;
-    if (!engine_texture_create(&e->device, e->vkssm, o->model, &e->texture) ||
+    if (!engine_texture_create(&e->device, e->vkssm, o->model, o->texture_budget_us, &e->texture) ||
         !engine_story_create(&e->device, e->vkssm, o->story, o->prompt, o->budget_us, &e->story))
         return false;
-    for (int i = 0; i < ENGINE_N_TEXTURE; i++)
-        if (!engine_image_create(&e->device, VK_FORMAT_R32_SFLOAT, e->texture.width, engine_texture_height(), usage,
-                                 &e->textures[i]))
-            return false;
     e->times = calloc(o->n_frame, sizeof *e->times);
-    return e->times && engine_scene_create(&e->device, e->textures, &e->scene) &&
+    return e->times && engine_scene_create(&e->device, e->texture.images, &e->scene) &&
            engine_buffer_create(&e->device, (VkDeviceSize)N_STRIP * ENGINE_WIDTH * ENGINE_HEIGHT * 4, &e->strip) &&
            create_commands(e) && clear_textures(e);
 }
@@ -122,10 +117,8 @@ static void tear_down(engine *e) {
         engine_texture_destroy(d, &e->texture);
         engine_buffer_destroy(d, &e->strip);
     }
-    for (int i = 0; i < 2 && d->device; i++) {
-        engine_image_destroy(d, &e->textures[i]);
+    for (int i = 0; i < 2 && d->device; i++)
         vkDestroyCommandPool(d->device, e->pools[i], NULL);
-    }
     vkssm_device_destroy(&e->vkssm);
     if (e->options.window) engine_window_close(&e->window, d);
     engine_device_close(d);
@@ -146,16 +139,16 @@ static void to_host(const engine *e, VkCommandBuffer commands) {
     vkCmdPipelineBarrier2(commands, &info);
 }
 
-// The work of vkssm in this frame, between the texture's last reading and its next.
-static bool record_inference(engine *e, VkCommandBuffer commands, uint32_t frame, int texture, bool same_queue) {
+// The work of vkssm in this frame. It writes the texture that is not shown, between its last reading and its next.
+static bool record_inference(engine *e, VkCommandBuffer commands, bool same_queue) {
     const engine_use sampled = {VK_PIPELINE_STAGE_2_FRAGMENT_SHADER_BIT, VK_ACCESS_2_SHADER_SAMPLED_READ_BIT,
                                 VK_IMAGE_LAYOUT_GENERAL};
     const engine_use computed = {e->sync.stages, e->sync.writes, VK_IMAGE_LAYOUT_GENERAL};
     const engine_use before = same_queue ? sampled : computed; // another queue's reading ended before a semaphore
-    engine_image_barrier(commands, e->textures[texture].image, before, computed);
-    uint32_t band = e->options.async ? frame / ENGINE_N_TEXTURE : frame; // each texture gets all bands in turn
-    if (!engine_texture_record(&e->texture, commands, frame, &e->textures[texture], band)) return false;
-    if (same_queue) engine_image_barrier(commands, e->textures[texture].image, computed, sampled);
+    VkImage written = e->texture.images[!e->texture.shown].image;
+    engine_image_barrier(commands, written, before, computed);
+    if (!engine_texture_record(&e->texture, commands)) return false;
+    if (same_queue) engine_image_barrier(commands, written, computed, sampled);
     if (!engine_story_record(&e->story, commands)) return false;
     to_host(e, commands);
     return true;
@@ -177,10 +170,11 @@ static int strip_index(const engine *e, uint32_t frame) {
     return -1;
 }
 
-// --async: the next frame's texture and the story, on the other queue. It waits for the frame that read this texture.
+// --async: the texture and the story, on the other queue. It waits for the last frame, which may have shown the texture
+// that is written now.
 static bool submit_inference(engine *e, uint32_t frame) {
     VkCommandBuffer commands = begin(e, ENGINE_COMPUTE, frame);
-    if (!commands || !record_inference(e, commands, frame, frame % 2, false) ||
+    if (!commands || !record_inference(e, commands, false) ||
         !engine_check(vkEndCommandBuffer(commands), "vkEndCommandBuffer") ||
         !engine_submit(&e->device, ENGINE_COMPUTE, commands, e->drawn[(frame + 1) % 2], NULL, 0, NULL))
         return false;
@@ -204,13 +198,15 @@ static bool run_frame(engine *e, uint32_t frame, bool inference) {
     if (!engine_wait(&e->device, ENGINE_GRAPHICS, e->drawn[frame % 2]) ||
         !engine_wait(&e->device, ENGINE_COMPUTE, e->computed[frame % 2]))
         return false;
-    uint64_t wait = async ? e->computed[(frame + 1) % 2] : 0; // of the frame before: its texture is drawn now
+    uint64_t wait = async ? e->computed[(frame + 1) % 2] : 0; // of the frame before: what it completed is shown now
     if (window && !engine_window_acquire(&e->window, &e->device, frame)) return false;
+    if (inference) engine_texture_flip(&e->texture);
     if (async && inference && !submit_inference(e, frame)) return false;
     VkCommandBuffer commands = begin(e, ENGINE_GRAPHICS, frame);
     if (!commands) return false;
-    if (!async && inference && !record_inference(e, commands, frame, 0, true)) return false;
-    engine_scene_draw(&e->scene, commands, async ? (int)((frame + 1) % 2) : 0, (float)frame / 30, e->texture.scale);
+    if (!async && inference && !record_inference(e, commands, true)) return false;
+    const engine_show show = {e->texture.shown, engine_texture_predicts(&e->texture)};
+    engine_scene_draw(&e->scene, commands, show, (float)frame / 30);
     if (window) engine_window_blit(&e->window, commands, &e->scene.target);
     int index = inference ? strip_index(e, frame) : -1;
     if (index >= 0) copy_to_strip(e, commands, (uint32_t)index);
@@ -255,24 +251,41 @@ static bool write_strip(const engine *e) {
 }
 
 static bool run(engine *e) {
-    printf("on %s; texture %.0f us a frame, story %.0f us a token, %u us of it a frame at most\n",
-           e->device.properties.deviceName, e->texture.estimate_us, e->story.estimate_us, e->options.budget_us);
+    printf("on %s; a frame of video takes %.0f us, a token of the story %.0f us\n", e->device.properties.deviceName,
+           e->texture.estimate_us, e->story.estimate_us);
     engine_audit before = engine_audit_now();
     if (!run_frames(e, false) || !run_frames(e, true)) return false;
     engine_audit after = engine_audit_now();
     unsigned n_allocation = after.n_allocation - before.n_allocation, n_submit = after.n_submit - before.n_submit,
              n_wait = after.n_wait - before.n_wait;
-    printf("in these frames vkssm allocated %u times, submitted %u times, waited %u times\n\n", n_allocation, n_submit,
+    printf("in these frames vkssm allocated %u times, submitted %u times, waited %u times\n", n_allocation, n_submit,
            n_wait);
+    printf("%u frames of video\n\n", (unsigned)e->texture.n_done);
     engine_story_print(&e->story);
     if (e->options.strip && !write_strip(e)) return false;
-    return !e->options.check || n_allocation + n_submit + n_wait == 0;
+    return !e->options.check || (n_allocation + n_submit + n_wait == 0 && e->texture.n_done > 0);
+}
+
+// Names of features as vkssm info prints them, with commas between.
+static bool parse_features(const char *text, uint32_t *mask) {
+    for (;; text++) {
+        size_t size = strcspn(text, ",");
+        uint32_t found = 0;
+        for (unsigned bit = 0; bit < 31; bit++) {
+            const char *name = vkssm_feature_name((vkssm_feature)(1u << bit));
+            if (name && strlen(name) == size && memcmp(name, text, size) == 0) found = 1u << bit;
+        }
+        if (!found) return false;
+        *mask |= found;
+        text += size;
+        if (!*text) return true;
+    }
 }
 
 static bool parse(int argc, char **argv, engine_options *o) {
     *o = (engine_options){.n_frame = 120,
                           .budget_us = 4000,
-                          .model = "models/zoo/smnist-s5",
+                          .model = "models/zoo/moving-mnist-convs5",
                           .story = "models/zoo/stories-mamba2",
                           .prompt = "Once upon a time"};
     for (int i = 1; i < argc; i++) {
@@ -289,6 +302,8 @@ static bool parse(int argc, char **argv, engine_options *o) {
             o->n_frame = (uint32_t)strtoul(argv[++i], NULL, 10);
         else if (value && strcmp(name, "--budget") == 0)
             o->budget_us = (uint32_t)strtoul(argv[++i], NULL, 10);
+        else if (value && strcmp(name, "--texture-budget") == 0)
+            o->texture_budget_us = (uint32_t)strtoul(argv[++i], NULL, 10);
         else if (value && strcmp(name, "--model") == 0)
             o->model = argv[++i];
         else if (value && strcmp(name, "--story") == 0)
@@ -299,7 +314,7 @@ static bool parse(int argc, char **argv, engine_options *o) {
             o->strip = argv[++i];
         else if (value && strcmp(name, "--device") == 0)
             o->device = argv[++i];
-        else
+        else if (!value || strcmp(name, "--mask") != 0 || !parse_features(argv[++i], &o->mask))
             return false;
     }
     return o->n_frame > 0 && o->n_frame <= MAX_FRAME;
@@ -308,9 +323,15 @@ static bool parse(int argc, char **argv, engine_options *o) {
 int main(int argc, char **argv) {
     static engine e;
     if (!parse(argc, argv, &e.options)) {
-        fprintf(stderr,
-                "usage: engine [--window] [--async] [--frames N] [--budget MICROSECONDS] [--strip FILE.png]\n"
-                "              [--model DIR] [--story DIR] [--prompt TEXT] [--device NAME] [--validation] [--check]\n");
+        fprintf(
+            stderr,
+            "usage: engine [--window] [--async] [--frames N] [--budget US] [--texture-budget US] [--strip FILE.png]\n"
+            "              [--model DIR] [--story DIR] [--prompt TEXT] [--device NAME] [--mask FEATURE[,FEATURE]]\n"
+            "              [--validation] [--check]\n"
+            "\n"
+            "Microseconds of GPU time that the story (default 4000) and the video (default: a whole frame of it) may\n"
+            "take of each frame. --check fails if vkssm allocates, submits or waits in a frame, or a video stands "
+            "still.\n");
         return 2;
     }
     bool ok = set_up(&e) && run(&e);

@@ -190,7 +190,7 @@ static void unlock_queue(void *user) {
 static bool create_device(host_app *app) {
     uint32_t n = 1;
     if (HOST_FN(app, vkEnumeratePhysicalDevices)(app->instance, &n, &app->physical) < 0 || n == 0) return false;
-    if (vkssm_wanted_create(app->get, app->instance, app->physical, &app->wanted)) {
+    if (vkssm_wanted_create(NULL, app->get, app->instance, app->physical, &app->wanted)) {
         printf("no device to test on: %s\n", vkssm_last_error());
         return false;
     }

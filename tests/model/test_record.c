@@ -531,6 +531,19 @@ CHECK_CASE(images) {
     CHECK_REFUSED(vkssm_model_record(recording, commands, &bad, NULL), VKSSM_ERR_ARG, "image");
     region = regions[0], port.image_row = 3;
     CHECK_REFUSED(vkssm_model_record(recording, commands, &bad, NULL), VKSSM_ERR_ARG, "image_row");
+    region.n_channel = 0, port.image_row = 0;
+    CHECK_REFUSED(vkssm_model_record(recording, commands, &bad, NULL), VKSSM_ERR_ARG, "floats");
+    // Texels of three floats are copied at multiples of 12 bytes. Rows are 32 apart: one of three lies on one.
+    uint32_t n_copied = 0;
+    region = regions[0], region.extent.width = 1, region.n_channel = N_INPUT;
+    for (port.image_row = 0; port.image_row < N_PIECE; port.image_row++) {
+        if (vkssm_model_record(recording, commands, &bad, NULL) == VKSSM_OK)
+            n_copied++;
+        else
+            CHECK_CONTAINS(vkssm_last_error(), "multiple of 12 bytes");
+    }
+    CHECK_EQ(in.row_stride, 8);
+    CHECK_EQ(n_copied, N_PIECE / 3);
     port = plain_in, port.name = "nobody";
     CHECK_REFUSED(vkssm_model_record(recording, commands, &bad, NULL), VKSSM_ERR_ARG, "\"nobody\"");
     port = plain_in, port.buffer.buffer = VK_NULL_HANDLE;
@@ -657,8 +670,29 @@ CHECK_CASE(refused_hosts) {
 #undef REFUSE
     CHECK_REFUSED(vkssm_device_adopt(NULL, NULL, &device), VKSSM_ERR_ARG, "host");
     CHECK_REFUSED(vkssm_device_adopt(NULL, &app.host, NULL), VKSSM_ERR_ARG, "place");
-    vkssm_wanted *wanted;
-    CHECK_REFUSED(vkssm_wanted_create(app.get, VK_NULL_HANDLE, app.physical, &wanted), VKSSM_ERR_ARG, "instance");
+    vkssm_wanted *wanted = NULL;
+    CHECK_REFUSED(vkssm_wanted_create(NULL, app.get, VK_NULL_HANDLE, app.physical, &wanted), VKSSM_ERR_ARG, "instance");
+    host_app_close(&app);
+}
+
+// What is masked is not wanted: no extension, no struct of one, no feature but the floor.
+CHECK_CASE(wanted_masked) {
+    host_app app;
+    if (!host_app_open(&app)) CHECK_SKIP("no Vulkan device for a host application");
+    vkssm_wanted *wanted = NULL;
+    vkssm_wanted_info info;
+    CHECK_OK(vkssm_wanted_create(&(vkssm_device_params){.mask_features = UINT32_MAX}, app.get, app.instance,
+                                 app.physical, &wanted));
+    if (wanted) {
+        vkssm_wanted_get(wanted, &info);
+        CHECK_EQ(info.n_extension, 0);
+        uint32_t n_struct = 0;
+        for (const VkBaseOutStructure *s = (const VkBaseOutStructure *)info.features; s; s = s->pNext)
+            n_struct++;
+        CHECK_EQ(n_struct, 4); // the core's, and those of Vulkan 1.1, 1.2 and 1.3
+        CHECK(!info.features->features.shaderInt64);
+    }
+    vkssm_wanted_destroy(&wanted);
     host_app_close(&app);
 }
 
@@ -864,6 +898,7 @@ int main(int argc, char **argv) {
                                            CHECK_RUN(images),
                                            CHECK_RUN(scan),
                                            CHECK_RUN(refused_hosts),
+                                           CHECK_RUN(wanted_masked),
                                            CHECK_RUN(floor_only),
                                            CHECK_RUN(two_threads_two_models),
                                            CHECK_RUN(out_of_host_memory),

@@ -240,7 +240,7 @@ static bool make_host(host *h, uint32_t enabled) {
     CHECK_EQ(vks_instance_devices(&h->instance, &devices, &n), VKSSM_OK);
     VkPhysicalDevice physical = VK_NULL_HANDLE;
     for (uint32_t i = 0; i < n && !physical; i++) {
-        CHECK_EQ(vks_probe_device(&h->instance, devices[i], UINT32_MAX, &h->probe), VKSSM_OK);
+        CHECK_EQ(vks_probe_device(&h->instance, devices[i], UINT32_MAX, 0, &h->probe), VKSSM_OK);
         if (h->probe.caps.usable) physical = devices[i];
     }
     vks_free(devices);

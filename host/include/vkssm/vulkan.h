@@ -13,7 +13,8 @@
 // and accesses). A recording begins with a barrier behind earlier compute and transfer commands of its queue, so that
 // recordings follow each other by themselves. Everything else is the application's: what other stages or other queues
 // did with a buffer or image comes before the recording by a barrier or semaphore to these stages and accesses, and
-// what they do with it later comes behind one from them. No queue family ownership is transferred: buffers and images
+// what they do with it later comes behind one from them. Command buffers are of a pool of
+// vkssm_host.queue_family, and recordings of one session or model are executed on one queue. No queue family ownership is transferred: buffers and images
 // that are used on several families are shared (VK_SHARING_MODE_CONCURRENT) or transferred by the application.
 #ifndef VKSSM_VULKAN_H
 #define VKSSM_VULKAN_H
@@ -39,9 +40,12 @@ typedef struct vkssm_wanted_info {
     uint32_t queue_family; // one with compute, and graphics if there is such a one
 } vkssm_wanted_info;
 
+// params: log and mask_features count; NULL: defaults. Masked features are neither wanted nor asked for: structs of
+// extensions that validation layers of the application's age do not know are then passed nowhere.
 // Errors: ERR_UNSUPPORTED (the device lacks Vulkan 1.3 or a feature of the floor: which), ERR_ARG, ERR_OOM_HOST.
 // Ownership: what info points to lives until vkssm_wanted_destroy.
-VKSSM_API vkssm_status vkssm_wanted_create(PFN_vkGetInstanceProcAddr get_instance_proc_addr, VkInstance instance,
+VKSSM_API vkssm_status vkssm_wanted_create(const vkssm_device_params *params,
+                                           PFN_vkGetInstanceProcAddr get_instance_proc_addr, VkInstance instance,
                                            VkPhysicalDevice physical_device, vkssm_wanted **out);
 VKSSM_API void vkssm_wanted_get(const vkssm_wanted *wanted, vkssm_wanted_info *info);
 VKSSM_API void vkssm_wanted_destroy(vkssm_wanted **wanted);
@@ -110,7 +114,8 @@ typedef struct vkssm_image {
     VkImageSubresourceLayers subresource;
     VkOffset3D offset;
     VkExtent3D extent;
-    uint32_t n_channel; // floats of a texel
+    uint32_t n_channel; // floats of a texel, 1 to 4. With 3, rows of which not every one can be copied: Vulkan wants
+                        // offsets of 12 bytes, and the call tells (ERR_ARG) where a row does not lie on one
 } vkssm_image;
 
 // Work in parts. `budget_us` of the record calls is the GPU time that one call may record, as estimated when the work
