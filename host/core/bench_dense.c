@@ -10,54 +10,72 @@
 
 // ---- products: M, K, N ---------------------------------------------------------------------------------------------
 
-enum { X_F32, X_F16, X_BF16 }; // kind: the type of x and y
-
 // The limits measure them from the last one to the first.
 static const vks_bench_entry gemm[] = {
-    {"gemm/m2048k2560n10576/f16", "in_proj of a 2.7B Mamba-2, float16 weights", F16, {2048, 2560, 10576}, X_F32},
-    {"gemm/m2048k2560n10576/f16xf16", "the same with float16 activations", F16, {2048, 2560, 10576}, X_F16},
-    {"gemm/m2048k2560n10576/bf16xbf16", "the same, all bfloat16", BF16, {2048, 2560, 10576}, X_BF16},
-    {"gemm/m8192k8192n8192/f16xf16", "a large product, all float16", F16, {8192, 8192, 8192}, X_F16},
-    {"gemm/m8192k8192n8192/bf16xbf16", "the same, all bfloat16", BF16, {8192, 8192, 8192}, X_BF16},
-    {"gemm/m2048k2560n10576/f32", "its input projection again, all float32", F32, {2048, 2560, 10576}, X_F32},
-    {"gemm/m2048k5120n2560/f16", "out_proj of a 2.7B Mamba-2, float16 weights", F16, {2048, 5120, 2560}, X_F32},
-    {"gemm/m2048k5120n2560/f16xf16", "the same with float16 activations", F16, {2048, 5120, 2560}, X_F16},
-    {"gemm/m512k2560n10576/f16", "in_proj of 512 tokens, float16 weights", F16, {512, 2560, 10576}, X_F32},
-    {"gemm/m512k2560n10576/f16xf16", "the same with float16 activations", F16, {512, 2560, 10576}, X_F16},
-    {"gemm/m512k2560n10576/f32", "the same, all float32", F32, {512, 2560, 10576}, X_F32},
-    {"gemm/m512k768n3352/f16", "in_proj of a 130M Mamba-2, float16 weights", F16, {512, 768, 3352}, X_F32},
-    {"gemm/m512k2560n10576/q8_0", "the same, Q8_0 weights", VKSSM_DTYPE_Q8_0, {512, 2560, 10576}, X_F32},
-    {"gemm/m512k2560n10576/q8_0xf16", "the same with float16 activations", VKSSM_DTYPE_Q8_0, {512, 2560, 10576}, X_F16},
+    {"gemm/m2048k2560n10576/f16",
+     "in_proj of a 2.7B Mamba-2, float16 weights",
+     F16,
+     {2048, 2560, 10576},
+     VKS_BENCH_X_F32},
+    {"gemm/m2048k2560n10576/f16xf16", "the same with float16 activations", F16, {2048, 2560, 10576}, VKS_BENCH_X_F16},
+    {"gemm/m2048k2560n10576/bf16xbf16", "the same, all bfloat16", BF16, {2048, 2560, 10576}, VKS_BENCH_X_BF16},
+    {"gemm/m8192k8192n8192/f16xf16", "a large product, all float16", F16, {8192, 8192, 8192}, VKS_BENCH_X_F16},
+    {"gemm/m8192k8192n8192/bf16xbf16", "the same, all bfloat16", BF16, {8192, 8192, 8192}, VKS_BENCH_X_BF16},
+    {"gemm/m2048k2560n10576/f32", "its input projection again, all float32", F32, {2048, 2560, 10576}, VKS_BENCH_X_F32},
+    {"gemm/m2048k5120n2560/f16",
+     "out_proj of a 2.7B Mamba-2, float16 weights",
+     F16,
+     {2048, 5120, 2560},
+     VKS_BENCH_X_F32},
+    {"gemm/m2048k5120n2560/f16xf16", "the same with float16 activations", F16, {2048, 5120, 2560}, VKS_BENCH_X_F16},
+    {"gemm/m512k2560n10576/f16", "in_proj of 512 tokens, float16 weights", F16, {512, 2560, 10576}, VKS_BENCH_X_F32},
+    {"gemm/m512k2560n10576/f16xf16", "the same with float16 activations", F16, {512, 2560, 10576}, VKS_BENCH_X_F16},
+    {"gemm/m512k2560n10576/f32", "the same, all float32", F32, {512, 2560, 10576}, VKS_BENCH_X_F32},
+    {"gemm/m512k768n3352/f16", "in_proj of a 130M Mamba-2, float16 weights", F16, {512, 768, 3352}, VKS_BENCH_X_F32},
+    {"gemm/m512k2560n10576/q8_0", "the same, Q8_0 weights", VKSSM_DTYPE_Q8_0, {512, 2560, 10576}, VKS_BENCH_X_F32},
+    {"gemm/m512k2560n10576/q8_0xf16",
+     "the same with float16 activations",
+     VKSSM_DTYPE_Q8_0,
+     {512, 2560, 10576},
+     VKS_BENCH_X_F16},
     {"gemm/m2048k2560n10576/q4_kxf16",
      "in_proj of 2048 tokens, Q4_K weights",
      VKSSM_DTYPE_Q4_K,
      {2048, 2560, 10576},
-     X_F16},
-    {"gemm/m256k512n512/f32", "a small product", F32, {256, 512, 512}, X_F32},
+     VKS_BENCH_X_F16},
+    {"gemm/m256k512n512/f32", "a small product", F32, {256, 512, 512}, VKS_BENCH_X_F32},
 };
 static const vks_bench_entry gemv[] = {
-    {"gemv/k2560n10576/f16", "in_proj of one token, float16 weights", F16, {1, 2560, 10576}, X_F32},
-    {"gemv/k5120n2560/f16", "out_proj of one token, float16 weights", F16, {1, 5120, 2560}, X_F32},
-    {"gemv/k2560n50288/f16", "the head of a 2.7B Mamba-2 for one token", F16, {1, 2560, 50288}, X_F32},
-    {"gemv/k2560n50288/q8_0", "the same in blocks of 32 bytes and a scale", VKSSM_DTYPE_Q8_0, {1, 2560, 50288}, X_F32},
+    {"gemv/k2560n10576/f16", "in_proj of one token, float16 weights", F16, {1, 2560, 10576}, VKS_BENCH_X_F32},
+    {"gemv/k5120n2560/f16", "out_proj of one token, float16 weights", F16, {1, 5120, 2560}, VKS_BENCH_X_F32},
+    {"gemv/k2560n50288/f16", "the head of a 2.7B Mamba-2 for one token", F16, {1, 2560, 50288}, VKS_BENCH_X_F32},
+    {"gemv/k2560n50288/q8_0",
+     "the same in blocks of 32 bytes and a scale",
+     VKSSM_DTYPE_Q8_0,
+     {1, 2560, 50288},
+     VKS_BENCH_X_F32},
     {"gemv/k2560n50288/q4_0",
      "the same in blocks of 32 half bytes and a scale",
      VKSSM_DTYPE_Q4_0,
      {1, 2560, 50288},
-     X_F32},
-    {"gemv/k2560n50288/q4_k", "the same with scales of 6 bits", VKSSM_DTYPE_Q4_K, {1, 2560, 50288}, X_F32},
-    {"gemv/k2560n50288/q6_k", "the same with 6 bits a weight", VKSSM_DTYPE_Q6_K, {1, 2560, 50288}, X_F32},
-    {"gemv/k2560n10576/q8_0", "in_proj of one token, Q8_0 weights", VKSSM_DTYPE_Q8_0, {1, 2560, 10576}, X_F32},
-    {"gemv/k2560n10576/q4_0", "the same, Q4_0 weights", VKSSM_DTYPE_Q4_0, {1, 2560, 10576}, X_F32},
-    {"gemv/k2560n10576/q4_k", "the same, Q4_K weights", VKSSM_DTYPE_Q4_K, {1, 2560, 10576}, X_F32},
-    {"gemv/k5120n2560/q8_0", "out_proj of one token, Q8_0 weights", VKSSM_DTYPE_Q8_0, {1, 5120, 2560}, X_F32},
-    {"gemv/k5120n2560/q4_0", "the same, Q4_0 weights", VKSSM_DTYPE_Q4_0, {1, 5120, 2560}, X_F32},
-    {"gemv/k768n3352/f16", "in_proj of one token of a 130M Mamba-2", F16, {1, 768, 3352}, X_F32},
+     VKS_BENCH_X_F32},
+    {"gemv/k2560n50288/q4_k", "the same with scales of 6 bits", VKSSM_DTYPE_Q4_K, {1, 2560, 50288}, VKS_BENCH_X_F32},
+    {"gemv/k2560n50288/q6_k", "the same with 6 bits a weight", VKSSM_DTYPE_Q6_K, {1, 2560, 50288}, VKS_BENCH_X_F32},
+    {"gemv/k2560n10576/q8_0",
+     "in_proj of one token, Q8_0 weights",
+     VKSSM_DTYPE_Q8_0,
+     {1, 2560, 10576},
+     VKS_BENCH_X_F32},
+    {"gemv/k2560n10576/q4_0", "the same, Q4_0 weights", VKSSM_DTYPE_Q4_0, {1, 2560, 10576}, VKS_BENCH_X_F32},
+    {"gemv/k2560n10576/q4_k", "the same, Q4_K weights", VKSSM_DTYPE_Q4_K, {1, 2560, 10576}, VKS_BENCH_X_F32},
+    {"gemv/k5120n2560/q8_0", "out_proj of one token, Q8_0 weights", VKSSM_DTYPE_Q8_0, {1, 5120, 2560}, VKS_BENCH_X_F32},
+    {"gemv/k5120n2560/q4_0", "the same, Q4_0 weights", VKSSM_DTYPE_Q4_0, {1, 5120, 2560}, VKS_BENCH_X_F32},
+    {"gemv/k768n3352/f16", "in_proj of one token of a 130M Mamba-2", F16, {1, 768, 3352}, VKS_BENCH_X_F32},
 };
 
 static vkssm_status place_matmul(vks_bench *bench, const vks_bench_entry *e, vks_bench_op *op) {
     uint32_t m = e->n[0], k = e->n[1], n = e->n[2];
-    vkssm_dtype x_dtype = e->kind == X_F16 ? F16 : e->kind == X_BF16 ? BF16 : F32;
+    vkssm_dtype x_dtype = e->kind == VKS_BENCH_X_F16 ? F16 : e->kind == VKS_BENCH_X_BF16 ? BF16 : F32;
     op->matmul = (vks_matmul){0};
     VKS_TRY(vks_bench_input(bench, x_dtype, -1, 1, VKS_BENCH_SHAPE(m, k), &op->matmul.x));
     VKS_TRY(vks_bench_input(bench, e->dtype, -0.02f, 0.02f, VKS_BENCH_SHAPE(n, k), &op->matmul.w));
@@ -150,16 +168,14 @@ const vks_bench_family vks_bench_embedding = {
 
 // ---- sampling: B, V; kind: what is asked for -----------------------------------------------------------------------
 
-enum { GREEDY, TOP_P };
-
 static const vks_bench_entry sample[] = {
-    {"sample/v50288/greedy", "the most probable of 50288 tokens", F32, {1, 50288}, GREEDY},
-    {"sample/v50288/top_p", "one of 50288 tokens at temperature 0.8 by top-p 0.95", F32, {1, 50288}, TOP_P},
+    {"sample/v50288/greedy", "the most probable of 50288 tokens", F32, {1, 50288}, VKS_BENCH_GREEDY},
+    {"sample/v50288/top_p", "one of 50288 tokens at temperature 0.8 by top-p 0.95", F32, {1, 50288}, VKS_BENCH_TOP_P},
 };
 
 static vkssm_status place_sample(vks_bench *bench, const vks_bench_entry *e, vks_bench_op *op) {
     uint32_t words[VKS_CONTROL_SIZE] = {0};
-    words[VKS_CONTROL_TEMPERATURE] = vks_float_bits(e->kind == TOP_P ? 0.8f : 0.0f);
+    words[VKS_CONTROL_TEMPERATURE] = vks_float_bits(e->kind == VKS_BENCH_TOP_P ? 0.8f : 0.0f);
     words[VKS_CONTROL_TOP_P] = vks_float_bits(0.95f);
     words[VKS_CONTROL_SEED_LOW] = 1;
     op->sample = (vks_sample){0};

@@ -68,6 +68,9 @@ static vkssm_status fill_blocks(vks_bench *bench, const vks_tensor *tensor, floa
         for (uint64_t i = 0; i < n; i++)
             values[i] = uniform(bench->n_taken, r * n + i, low, high);
         vks_quant_encode(tensor->dtype, values, n, blocks);
+        if (bench->observe)
+            bench->observe(bench->observer, tensor, r * vks_quant_file_size(tensor->dtype, n), blocks,
+                           vks_quant_file_size(tensor->dtype, n));
         vks_quant_repack(tensor->dtype, blocks, n, rows + r * row_size);
     }
     for (uint64_t r = 0; r < n_row && status == VKSSM_OK; r += N_ROW)
@@ -94,6 +97,7 @@ vkssm_status vks_bench_input(vks_bench *bench, vkssm_dtype dtype, float low, flo
     for (uint64_t i = 0; i < n; i++)
         store(stretch, dtype, i, uniform(bench->n_taken, i, low, high));
     vkssm_status status = VKSSM_OK;
+    if (bench->observe) bench->observe(bench->observer, out, 0, stretch, n * element);
     for (uint64_t at = 0; at < size && status == VKSSM_OK; at += n * element)
         status =
             vks_upload_bytes(bench->upload, &buffer, at, stretch, size - at < n * element ? size - at : n * element);

@@ -7,32 +7,52 @@
 
 // ---- scan: B, T, D -------------------------------------------------------------------------------------------------
 
-enum { TIME_CONTIGUOUS = 1, COMPLEX = 2, CONSTANT = 4 }; // kind, as bits
-
 static const vks_bench_entry scan[] = {
     {"scan/real/b8d1536t8192/f32", "h = a h + b, a for every step, [B, T, D]", F32, {8, 8192, 1536}, 0},
     {"scan/real/b8d1536t2048/f32", "the same, shorter", F32, {8, 2048, 1536}, 0},
     {"scan/real/b1d512t4096/f32", "the same, small", F32, {1, 4096, 512}, 0},
-    {"scan/real-time-contiguous/b8d1536t8192/f32", "the same, [B, D, T]", F32, {8, 8192, 1536}, TIME_CONTIGUOUS},
-    {"scan/real-time-contiguous/b8d1536t2048/f32", "the same, shorter", F32, {8, 2048, 1536}, TIME_CONTIGUOUS},
+    {"scan/real-time-contiguous/b8d1536t8192/f32",
+     "the same, [B, D, T]",
+     F32,
+     {8, 8192, 1536},
+     VKS_BENCH_TIME_CONTIGUOUS},
+    {"scan/real-time-contiguous/b8d1536t2048/f32",
+     "the same, shorter",
+     F32,
+     {8, 2048, 1536},
+     VKS_BENCH_TIME_CONTIGUOUS},
     {"scan/complex-lti/b8t16384p256/c64",
      "h = a h + b, a constant, complex, [B, T, P]",
      F32,
      {8, 16384, 256},
-     COMPLEX | CONSTANT},
-    {"scan/complex-lti/b1t131072p64/c64", "the same, one long sequence", F32, {1, 131072, 64}, COMPLEX | CONSTANT},
-    {"scan/complex-lti/b1t16384p256/c64", "the same, one sequence", F32, {1, 16384, 256}, COMPLEX | CONSTANT},
-    {"scan/complex-lti/b8t2048p1024/c64", "the same, many channels", F32, {8, 2048, 1024}, COMPLEX | CONSTANT},
-    {"scan/complex-lti/b1t1024p64/c64", "the same, small", F32, {1, 1024, 64}, COMPLEX | CONSTANT},
+     VKS_BENCH_COMPLEX | VKS_BENCH_CONSTANT},
+    {"scan/complex-lti/b1t131072p64/c64",
+     "the same, one long sequence",
+     F32,
+     {1, 131072, 64},
+     VKS_BENCH_COMPLEX | VKS_BENCH_CONSTANT},
+    {"scan/complex-lti/b1t16384p256/c64",
+     "the same, one sequence",
+     F32,
+     {1, 16384, 256},
+     VKS_BENCH_COMPLEX | VKS_BENCH_CONSTANT},
+    {"scan/complex-lti/b8t2048p1024/c64",
+     "the same, many channels",
+     F32,
+     {8, 2048, 1024},
+     VKS_BENCH_COMPLEX | VKS_BENCH_CONSTANT},
+    {"scan/complex-lti/b1t1024p64/c64", "the same, small", F32, {1, 1024, 64}, VKS_BENCH_COMPLEX | VKS_BENCH_CONSTANT},
 };
 
 static vkssm_status place_scan(vks_bench *bench, const vks_bench_entry *e, vks_bench_op *op) {
-    bool turned = e->kind & TIME_CONTIGUOUS, is_complex = e->kind & COMPLEX, constant = e->kind & CONSTANT;
+    bool turned = e->kind & VKS_BENCH_TIME_CONTIGUOUS, is_complex = e->kind & VKS_BENCH_COMPLEX,
+         constant = e->kind & VKS_BENCH_CONSTANT;
     uint32_t shape[] = {e->n[0], e->n[turned ? 2 : 1], e->n[turned ? 1 : 2], 2}, n_dim = is_complex ? 4 : 3;
     // |a| below 1, and near it as in models; complex: both parts below the square root of a half.
     float low = is_complex ? -0.7f : 0.9f, high = is_complex ? 0.7f : 0.999f;
     vks_scan *s = &op->scan;
-    *s = (vks_scan){.is_complex = is_complex, .time_contiguous = turned};
+    *s = (vks_scan){
+        .is_complex = is_complex, .time_contiguous = turned, .tuning.look_back = e->kind & VKS_BENCH_LOOK_BACK ? 1 : 0};
     VKS_TRY(
         vks_bench_input(bench, e->dtype, low, high, constant ? n_dim - 2 : n_dim, constant ? shape + 2 : shape, &s->a));
     VKS_TRY(vks_bench_input(bench, e->dtype, -1, 1, n_dim, shape, &s->b));
@@ -43,7 +63,7 @@ static vkssm_status record_scan(const vks_op_target *target, const vks_bench_op 
     return vks_op_scan(target, &op->scan);
 }
 static uint64_t flop_scan(const vks_bench_entry *e) { // a product and a sum; complex: 4 and 4
-    return (e->kind & COMPLEX ? 8 : 2) * (uint64_t)e->n[0] * e->n[1] * e->n[2];
+    return (e->kind & VKS_BENCH_COMPLEX ? 8 : 2) * (uint64_t)e->n[0] * e->n[1] * e->n[2];
 }
 const vks_bench_family vks_bench_scan = {scan, VKS_COUNT(scan), place_scan, record_scan, flop_scan, NULL};
 

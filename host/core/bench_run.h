@@ -30,7 +30,22 @@ typedef union vks_bench_op {
     vks_conv2d conv2d;
     vks_group_norm group_norm;
     vks_conv_s5 conv_s5;
+    vks_layer_norm layer_norm;
+    vks_activation activation;
+    vks_pool_mean pool_mean;
+    vks_log_softmax log_softmax;
+    vks_resample2d resample2d;
 } vks_bench_op;
+
+// What `kind` means to some families.
+enum { VKS_BENCH_X_F32, VKS_BENCH_X_F16, VKS_BENCH_X_BF16 }; // products: the type of x, y
+enum {
+    VKS_BENCH_TIME_CONTIGUOUS = 1,
+    VKS_BENCH_COMPLEX = 2,
+    VKS_BENCH_CONSTANT = 4,
+    VKS_BENCH_LOOK_BACK = 8
+};                                          // scans, as bits
+enum { VKS_BENCH_GREEDY, VKS_BENCH_TOP_P }; // sampling
 
 typedef struct vks_bench vks_bench;
 
@@ -75,6 +90,9 @@ struct vks_bench {
     vks_buffer scratch;
     vks_bench_result_operand *results;
     size_t n_result, result_capacity;
+    // Told the bytes of every input, as a file would hold them (blocks: row by row), or NULL.
+    void (*observe)(void *user, const vks_tensor *input, uint64_t offset, const void *bytes, uint64_t size);
+    void *observer;
 };
 
 #define VKS_BENCH_SHAPE(...)                                                                                           \

@@ -201,6 +201,12 @@ vkssm_status vkssm_device_list(const vkssm_device_params *params, vkssm_device_i
     return VKSSM_OK;
 }
 
+vkssm_status vkssm_device_avoid(vkssm_device *device, const char *variants) {
+    if (!device || !variants)
+        return vks_fail(NULL, VKSSM_ERR_ARG, "device: a device and names of variants to avoid expected, NULL found");
+    return vks_kernels_avoid(device->kernels, variants);
+}
+
 uint32_t vkssm_device_n_variant(const vkssm_device *device) {
     uint32_t n = 0;
     vkssm_variant_info info;

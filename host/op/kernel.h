@@ -20,6 +20,16 @@ vks_kernel_traits vks_kernel_traits_of(const vks_kernels *kernels);
 // The first of `candidates` (VKS_SHADER_*) that this device can run; the forced one if it is among them and can run.
 uint32_t vks_kernel_choose(const vks_kernels *kernels, const uint32_t *candidates, uint32_t n_candidate);
 
+// A variant that is not to be chosen on some devices (quirks.c): of this vendor (0: any), with these parts of the
+// device's and the driver's name (NULL: any). variant: a name, or the beginning of names and a star.
+typedef struct vks_quirk {
+    uint32_t vendor_id;
+    const char *device, *driver, *variant, *reason;
+} vks_quirk;
+// Why the device is not to run the variant, or NULL. rows: NULL for the library's own; a row without a reason ends them.
+const char *vks_quirk_find(const vks_quirk *rows, const vks_caps *caps, const char *variant);
+bool vks_variant_matches(const char *pattern, size_t size, const char *name);
+
 typedef struct vks_kernel_call {
     uint32_t shader;
     const uint32_t *constants; // specialization constants 0 ... n_constant-1

@@ -32,6 +32,7 @@ struct vks_kernels {
     const char *forced;
     const vks_kernel_trace *trace;
     vks_kernel_traits traits;
+    const char *avoided[VKS_SHADER_COUNT]; // why a variant is not chosen, or NULL
 };
 
 vkssm_status vks_kernels_create(vks_device *device, vks_kernels **out) {
@@ -47,6 +48,8 @@ vkssm_status vks_kernels_create(vks_device *device, vks_kernels **out) {
         .max_workgroup_invocations = caps->max_workgroup_invocations,
         .max_shared_size = caps->max_shared_size,
     };
+    for (uint32_t i = 0; i < VKS_SHADER_COUNT; i++)
+        kernels->avoided[i] = vks_quirk_find(NULL, caps, vks_shaders[i].name);
     vks_mutex_init(&kernels->mutex);
     return VKSSM_OK;
 }
@@ -71,6 +74,24 @@ const vkssm_log *vks_kernels_log(const vks_kernels *kernels) {
 
 void vks_kernels_force(vks_kernels *kernels, const char *variant) {
     kernels->forced = variant;
+}
+
+vkssm_status vks_kernels_avoid(vks_kernels *kernels, const char *variants) {
+    for (const char *at = variants;; at++) {
+        size_t size = strcspn(at, ",");
+        bool found = false;
+        for (uint32_t i = 0; i < VKS_SHADER_COUNT; i++)
+            if (size && vks_variant_matches(at, size, vks_shaders[i].name)) {
+                kernels->avoided[i] = "avoided, as asked for";
+                found = true;
+            }
+        if (!found)
+            return vks_fail(vks_kernels_log(kernels), VKSSM_ERR_ARG,
+                            "device: names of kernel variants to avoid expected, \"%.*s\" found",
+                            (int)(size < 100 ? size : 100), at);
+        at += size;
+        if (!*at) return VKSSM_OK;
+    }
 }
 
 void vks_kernels_trace(vks_kernels *kernels, const vks_kernel_trace *trace) {
@@ -100,11 +121,17 @@ static const char *missing(const vks_kernels *kernels, uint32_t shader) {
     return vkssm_feature_name((vkssm_feature)(lacking & (~lacking + 1))); // the lowest bit
 }
 
+// Why it is not chosen.
+static const char *against(const vks_kernels *kernels, uint32_t shader) {
+    const char *reason = missing(kernels, shader);
+    return reason ? reason : kernels->avoided[shader];
+}
+
 bool vks_kernels_variant(const vks_kernels *kernels, uint32_t index, const char **name, bool *available,
                          const char **reason) {
     if (index >= VKS_SHADER_COUNT) return false;
     *name = vks_shaders[index].name;
-    *reason = missing(kernels, index);
+    *reason = against(kernels, index);
     *available = !*reason;
     return true;
 }
@@ -115,7 +142,7 @@ uint32_t vks_kernel_choose(const vks_kernels *kernels, const uint32_t *candidate
             if (strcmp(vks_shaders[candidates[i]].name, kernels->forced) == 0 && !missing(kernels, candidates[i]))
                 return candidates[i];
     for (uint32_t i = 0; i + 1 < n_candidate; i++)
-        if (!missing(kernels, candidates[i])) return candidates[i];
+        if (!against(kernels, candidates[i])) return candidates[i];
     return candidates[n_candidate - 1]; // the plain variant stands last and needs nothing
 }
 

@@ -20,6 +20,11 @@ const vkssm_log *vks_kernels_log(const vks_kernels *kernels);
 // NULL: back to the selector. Not thread-safe.
 void vks_kernels_force(vks_kernels *kernels, const char *variant);
 
+// Let the selectors prefer other variants than these: names with commas between, each perhaps the beginning of names and
+// a star. A variant that stands last in a choice, which every device can run, is still taken where no other one is left.
+// ERR_ARG for a name that no variant has. Not thread-safe.
+vkssm_status vks_kernels_avoid(vks_kernels *kernels, const char *variants);
+
 // For measurements: while a trace is set, it is told the variant of every dispatch recorded, and operators open no scopes,
 // so that the caller can time a whole run in one of its own. NULL ends it. Not thread-safe.
 typedef struct vks_kernel_trace {

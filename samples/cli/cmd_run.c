@@ -10,7 +10,7 @@
 typedef struct run_options {
     const char *in, *out;
     bool layers, stream;
-    uint32_t first; // sequences to take; 0: all
+    uint32_t first;              // sequences to take; 0: all
     uint32_t condition, predict; // steps to read, and to predict, of files with time first; 0: all, none
 } run_options;
 
@@ -210,7 +210,8 @@ int cmd_run(const cli_command *command, int argc, char **argv) {
          .value = &o.condition},
         {.name = "--predict",
          .argument = "N",
-         .help = "inputs are [T, n, ...]: predict N steps, from the last input's output on, which the model reads itself",
+         .help =
+             "inputs are [T, n, ...]: predict N steps, from the last input's output on, which the model reads itself",
          .type = CLI_COUNT,
          .min = 1,
          .max = 16777216,

@@ -36,6 +36,7 @@ typedef struct cli_setup {
     const char *model;
     const char *device;
     uint32_t mask;
+    const char *avoid; // kernel variants, with commas between
     cli_dtype precision, weights;
     bool validation;
     uint32_t n_slot; // of the session; 0: 1
@@ -52,6 +53,11 @@ typedef struct cli_setup {
          .help = "treat these capabilities as absent",                                                                 \
          .type = CLI_FEATURES,                                                                                         \
          .value = &(setup)->mask},                                                                                     \
+        {.name = "--avoid",                                                                                            \
+         .argument = "VARIANT[,VARIANT]",                                                                              \
+         .help = "choose other kernel variants than these, which vkssm info lists",                                    \
+         .type = CLI_TEXT,                                                                                             \
+         .value = &(setup)->avoid},                                                                                    \
     {                                                                                                                  \
         .name = "--validation", .help = "run the Vulkan validation layers; any message fails the command",             \
         .type = CLI_FLAG, .value = &(setup)->validation                                                                \
@@ -59,8 +65,8 @@ typedef struct cli_setup {
 
 #define CLI_MODEL_OPTION(setup)                                                                                        \
     {                                                                                                                  \
-        .name = "--model", .argument = "DIR|FILE", .help = "the model, or the name of an installed one", .type = CLI_TEXT, .required = true,            \
-        .value = &(setup)->model                                                                                       \
+        .name = "--model", .argument = "DIR|FILE", .help = "the model, or the name of an installed one",               \
+        .type = CLI_TEXT, .required = true, .value = &(setup)->model                                                   \
     }
 
 #define CLI_PRECISION_OPTIONS(setup)                                                                                   \
@@ -85,7 +91,8 @@ typedef struct cli_run {
     uint64_t session_size; // bytes of device memory that the session takes
 } cli_run;
 
-// Open the device only, device and model, or all three. CLI_OK, or CLI_FAILED with a line said; call cli_close in either case.
+// Open the device only, device and model, or all three. CLI_OK, or CLI_FAILED with a line said; call cli_close in
+// either case.
 int cli_open_device(const cli_setup *setup, cli_run *run);
 int cli_open_model(const cli_setup *setup, cli_run *run);
 int cli_open(const cli_setup *setup, cli_run *run);

@@ -101,13 +101,21 @@ VKSSM_API const char *vkssm_feature_name(vkssm_feature feature);
 // One kernel variant of the library as seen from a device, for listings.
 typedef struct vkssm_variant_info {
     const char *name;   // "gemv_sg"
-    bool available;     // built in and possible on this device
+    bool available;     // built in, possible on this device, and not avoided
     const char *reason; // why not, or NULL; lives as long as the library
 } vkssm_variant_info;
 
 // Number of kernel variants, and the i-th one (i < count).
 VKSSM_API uint32_t vkssm_device_n_variant(const vkssm_device *device);
 VKSSM_API void vkssm_device_get_variant(const vkssm_device *device, uint32_t index, vkssm_variant_info *out);
+
+// Let the library choose others than these kernel variants: their names with commas between, such as "ssd_chain_coop";
+// "ssd_*" stands for all that begin so. For work-arounds and comparisons; vkssm info --check tells which variants compute
+// wrongly. A variant that is the last resort of its operator is used all the same where nothing else is left. What the
+// library itself avoids on a device (host/op/quirks.c) and what is avoided by this are told by vkssm_device_get_variant.
+// Errors: ERR_ARG (a name that no variant has: which). Call it before models are loaded. Thread-safety: while nothing
+// else is done with the device.
+VKSSM_API vkssm_status vkssm_device_avoid(vkssm_device *device, const char *variants);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,10 @@
+// vkssm info --check: a table of the kernel variants of a device and what they computed, to paste into a report.
+#ifndef CLI_SELF_CHECK_H
+#define CLI_SELF_CHECK_H
+
+#include "common.h"
+
+// CLI_OK; CLI_FAILED, with one line said, if a variant computed something wrong or the check could not end.
+int cli_self_check(const cli_run *run);
+
+#endif
