@@ -78,7 +78,7 @@ void vks_bench_set_times(const vks_bench_times *times, const vkssm_bench_params 
 
 bool vks_bench_can_run(const vkssm_device *device, uint64_t size, const vkssm_bench_params *params,
                        vkssm_bench_result *result) {
-    const double longest_ns = 20e9;
+    const double longest_ns = params->longest_run_ns > 0 ? params->longest_run_ns : 20e9;
     bool cpu = vks_device_caps(device->vk)->type == VKS_DEVICE_CPU;
     uint64_t budget = vks_device_memory_budget(device->vk),
              room = cpu ? budget / 4 : budget; // a CPU's is all programs'
@@ -88,7 +88,7 @@ bool vks_bench_can_run(const vkssm_device *device, uint64_t size, const vkssm_be
                  (double)size / 1048576, (double)room / 1048576, cpu ? " (a quarter of what is free)" : "");
     else if (least > longest_ns)
         snprintf(result->skipped, sizeof result->skipped,
-                 "needs a run of at most %.0f s, %.0f s found at the speed measured", longest_ns * 1e-9, least * 1e-9);
+                 "needs a run of at most %.3g s, %.3g s found at the speed measured", longest_ns * 1e-9, least * 1e-9);
     return !result->skipped[0];
 }
 

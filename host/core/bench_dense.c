@@ -43,6 +43,8 @@ static const vks_bench_entry gemm[] = {
      VKSSM_DTYPE_Q4_K,
      {2048, 2560, 10576},
      VKS_BENCH_X_F16},
+    {"gemm/m256k512n512/f16xf16", "a small product, all float16", F16, {256, 512, 512}, VKS_BENCH_X_F16},
+    {"gemm/m256k512n512/bf16xbf16", "the same, all bfloat16", BF16, {256, 512, 512}, VKS_BENCH_X_BF16},
     {"gemm/m256k512n512/f32", "a small product", F32, {256, 512, 512}, VKS_BENCH_X_F32},
 };
 static const vks_bench_entry gemv[] = {

@@ -66,7 +66,7 @@ static vkssm_status measure(vkssm_device *device, vks_bench *bench, const vks_be
 
 vkssm_status vks_bench_run_op(vkssm_device *device, const vks_bench_family *family, const vks_bench_entry *entry,
                               const vkssm_bench_params *params, vkssm_bench_result *result) {
-    vks_bench bench = {.kernels = device->kernels};
+    vks_bench bench = {.kernels = device->kernels, .seed = params->seed};
     vks_bench_op sizes_only;
     VKS_TRY(family->place(&bench, entry, &sizes_only));
     result->bytes = bench.bytes;

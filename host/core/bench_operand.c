@@ -35,8 +35,10 @@ static vkssm_status take(vks_bench *bench, vkssm_dtype dtype, uint32_t n_dim, co
 
 // ---- inputs --------------------------------------------------------------------------------------------------------
 
-static float uniform(uint64_t seed, uint64_t i, float low, float high) { // splitmix64
-    uint64_t hash = ((seed << 32 | i) + 1) * 0x9e3779b97f4a7c15u;
+// Element i of the operand that was taken last: splitmix64.
+static float uniform(const vks_bench *bench, uint64_t i, float low, float high) {
+    uint32_t stream = (uint32_t)bench->n_taken + 0x9e3779b9u * bench->seed;
+    uint64_t hash = (((uint64_t)stream << 32 | i) + 1) * 0x9e3779b97f4a7c15u;
     hash = (hash ^ hash >> 30) * 0xbf58476d1ce4e5b9u;
     hash = (hash ^ hash >> 27) * 0x94d049bb133111ebu;
     return low + (high - low) * (float)(hash >> 40) * 0x1p-24f;
@@ -66,7 +68,7 @@ static vkssm_status fill_blocks(vks_bench *bench, const vks_tensor *tensor, floa
         status = vks_fail(vks_kernels_log(bench->kernels), VKSSM_ERR_OOM_HOST, "bench: out of memory for inputs");
     for (uint64_t r = 0; r < N_ROW && r < n_row && status == VKSSM_OK; r++) {
         for (uint64_t i = 0; i < n; i++)
-            values[i] = uniform(bench->n_taken, r * n + i, low, high);
+            values[i] = uniform(bench, r * n + i, low, high);
         vks_quant_encode(tensor->dtype, values, n, blocks);
         if (bench->observe)
             bench->observe(bench->observer, tensor, r * vks_quant_file_size(tensor->dtype, n), blocks,
@@ -95,7 +97,7 @@ vkssm_status vks_bench_input(vks_bench *bench, vkssm_dtype dtype, float low, flo
     if (!stretch)
         return vks_fail(vks_kernels_log(bench->kernels), VKSSM_ERR_OOM_HOST, "bench: out of memory for inputs");
     for (uint64_t i = 0; i < n; i++)
-        store(stretch, dtype, i, uniform(bench->n_taken, i, low, high));
+        store(stretch, dtype, i, uniform(bench, i, low, high));
     vkssm_status status = VKSSM_OK;
     if (bench->observe) bench->observe(bench->observer, out, 0, stretch, n * element);
     for (uint64_t at = 0; at < size && status == VKSSM_OK; at += n * element)

@@ -84,6 +84,7 @@ struct vks_bench {
     vks_upload *upload; // NULL: only sizes are taken
     vks_arena *arena;
     uint64_t n_taken;      // operands so far, of all sets: each has values of its own
+    uint32_t seed;         // which all of them depend on
     uint64_t bytes;        // that a run reads and writes
     uint64_t size;         // bytes of a set's own operands
     uint64_t scratch_size; // bytes of the scratch that all sets share

@@ -179,14 +179,20 @@ vkssm_status vkssm_device_check(vkssm_device *device, const vkssm_check_params *
     if (n_wrong) *n_wrong = 0;
     if (!device) return vks_fail(NULL, VKSSM_ERR_ARG, "check: a device expected, NULL found");
     if (!params) params = &defaults;
-    while (vks_check_case_at(n_case))
-        n_case++;
+    const char *only = params->only ? params->only : "";
+    for (uint32_t i = 0; vks_check_case_at(i); i++)
+        n_case += begins_with(vks_check_case_at(i)->entry.name, only);
+    if (n_case == 0)
+        return vks_fail(vks_device_log(device->vk), VKSSM_ERR_ARG,
+                        "check: the beginning of a case's name expected, \"%.100s\" found", only);
     vkssm_status status = VKSSM_OK;
-    for (uint32_t i = 0; i < n_case && status == VKSSM_OK; i++) {
+    for (uint32_t i = 0, n_done = 0; n_done < n_case && status == VKSSM_OK; i++) {
         check_run r = {.device = device, .c = vks_check_case_at(i), .index = i};
+        if (!begins_with(r.c->entry.name, only)) continue;
         status = check_case(&r, params, &wrong);
+        n_done++;
         const vkssm_progress *progress = &params->progress;
-        if (status == VKSSM_OK && progress->callback && !progress->callback(progress->user, i + 1, n_case))
+        if (status == VKSSM_OK && progress->callback && !progress->callback(progress->user, n_done, n_case))
             status =
                 vks_fail(vks_device_log(device->vk), VKSSM_ERR_CANCELLED, "check: cancelled after %s", r.c->entry.name);
     }

@@ -141,9 +141,11 @@ uint32_t vks_kernel_choose(const vks_kernels *kernels, const uint32_t *candidate
         for (uint32_t i = 0; i < n_candidate; i++)
             if (strcmp(vks_shaders[candidates[i]].name, kernels->forced) == 0 && !missing(kernels, candidates[i]))
                 return candidates[i];
-    for (uint32_t i = 0; i + 1 < n_candidate; i++)
+    for (uint32_t i = 0; i < n_candidate; i++)
         if (!against(kernels, candidates[i])) return candidates[i];
-    return candidates[n_candidate - 1]; // the plain variant stands last and needs nothing
+    for (uint32_t i = n_candidate; i-- > 0;) // all are avoided: the plainest one
+        if (!missing(kernels, candidates[i])) return candidates[i];
+    return candidates[n_candidate - 1];
 }
 
 static vks_pipeline *find(const vks_kernels *kernels, const vks_kernel_call *call) {

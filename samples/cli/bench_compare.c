@@ -35,11 +35,16 @@ static bench_record *find(const bench_records *records, const char *name) {
 // Takes what the record holds, also when it fails.
 static bool add(bench_records *records, bench_record *record) {
     bench_record *same = record->name && record->device ? find(records, record->name) : NULL;
-    if (same) {
+    if (same) { // another run of it
+        double least = fmin(same->least_ns, record->median_ns), most = fmax(same->most_ns, record->median_ns);
         free_record(same);
         *same = *record;
+        same->least_ns = least;
+        same->most_ns = most;
+        same->median_ns = 0.5 * (least + most);
         return true;
     }
+    record->least_ns = record->most_ns = record->median_ns;
     if (records->n == records->capacity && record->name && record->device) {
         size_t capacity = records->capacity ? 2 * records->capacity : 64;
         bench_record *items = realloc(records->items, capacity * sizeof *items);
@@ -161,7 +166,8 @@ double bench_uncertainty(const bench_record *record) {
         if (record->quarter_ns[i] > most) most = record->quarter_ns[i];
     }
     double drift = 0.5 * (most - least) / record->median_ns;
-    return sqrt(sampling * sampling + drift * drift);
+    double between = 0.5 * (record->most_ns - record->least_ns) / record->median_ns;
+    return sqrt(sampling * sampling + drift * drift + between * between);
 }
 
 bench_verdict bench_compare(const bench_record *before, const bench_record *now) {

@@ -17,7 +17,16 @@ typedef struct bench_options {
     const char *ops, *models, *baseline, *against;
     bool json, list, quick;
     double seconds;
+    uint32_t seed;
 } bench_options;
+
+// What --quick gives a case, and what a run of it may take at the speed of the limits: less than a minute for all of
+// them on two cores of a CPU.
+static const double quick_seconds = 0.2, quick_run_s = 0.2;
+
+static double seconds_of(const bench_options *o) {
+    return o->quick ? quick_seconds : o->seconds;
+}
 
 // Whether `name` has the form of `pattern`: * stands for any characters, ? for one.
 static bool matches(const char *pattern, const char *name) {
@@ -47,6 +56,16 @@ static bool is_wanted(const bench_options *o, const vkssm_bench_case *c) {
     return pattern && matches(pattern, c->name);
 }
 
+static uint32_t count_wanted(const bench_options *o) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < vkssm_bench_n_case(); i++) {
+        vkssm_bench_case c;
+        vkssm_bench_get_case(i, &c);
+        n += is_wanted(o, &c);
+    }
+    return n;
+}
+
 // A pattern that fits nothing is a mistake, even if the other one fits something.
 static int check_pattern(const char *option, const char *pattern, bool is_model) {
     if (!pattern) return CLI_OK;
@@ -68,6 +87,22 @@ static void print_list(const bench_options *o) {
 }
 
 // ---- progress ------------------------------------------------------------------------------------------------------
+
+// How far all of the cases are. Time left: that of the cases done so far, for each one that is to come.
+typedef struct bench_progress {
+    uint32_t n_case, n_done;
+    double begin;
+    char text[160];
+} bench_progress;
+
+static void begin_case(bench_progress *p, const char *name) {
+    double left = p->n_done ? (cli_now() - p->begin) / p->n_done * (p->n_case - p->n_done) : 0;
+    if (p->n_done)
+        snprintf(p->text, sizeof p->text, "%u/%u, %.0f s left, %s", (unsigned)p->n_done + 1, (unsigned)p->n_case, left,
+                 name);
+    else
+        snprintf(p->text, sizeof p->text, "1/%u, %s", (unsigned)p->n_case, name);
+}
 
 static bool show_progress(void *user, uint64_t done, uint64_t total) {
     cli_progress(user, done < total ? done : total - 1, total); // the bar goes when the case is over
@@ -106,6 +141,8 @@ static void print_limits(const vkssm_device_info *info, const vkssm_bench_limits
     printf("limits    copy %.1f GB/s (two buffers of %.0f MiB), GEMM %.3f TFLOP/s (%s)\n", limits->copy_rate * 1e-9,
            (double)limits->copy_size / 1048576, limits->gemm_rate * 1e-12,
            limits->gemm_case ? limits->gemm_case : "none");
+    printf("          GEMM of f32 %.3f, f16 %.3f, bf16 %.3f TFLOP/s\n", limits->gemm_f32_rate * 1e-12,
+           limits->gemm_f16_rate * 1e-12, limits->gemm_bf16_rate * 1e-12);
     printf("          dispatch %s, with a barrier %s, submission and wait %s%s\n\n",
            format_time(limits->dispatch_ns, dispatch), format_time(limits->barrier_ns, barrier),
            format_time(limits->submit_ns, submit), limits->host_clock ? " (host clock: no timestamps)" : "");
@@ -157,6 +194,8 @@ static void json_limits(const vkssm_bench_limits *limits) {
     printf("\"limits\": {\"copy_size\": %" PRIu64 ", \"copy_gb_per_s\": %.9g, \"gemm_tflop_per_s\": %.9g, ",
            limits->copy_size, limits->copy_rate * 1e-9, limits->gemm_rate * 1e-12);
     if (limits->gemm_case) json_key_text("gemm_case", limits->gemm_case);
+    printf("\"gemm_f32_tflop_per_s\": %.9g, \"gemm_f16_tflop_per_s\": %.9g, \"gemm_bf16_tflop_per_s\": %.9g, ",
+           limits->gemm_f32_rate * 1e-12, limits->gemm_f16_rate * 1e-12, limits->gemm_bf16_rate * 1e-12);
     printf("\"dispatch_ns\": %.9g, \"barrier_ns\": %.9g, \"submit_ns\": %.9g, \"clock\": \"%s\"}", limits->dispatch_ns,
            limits->barrier_ns, limits->submit_ns, limits->host_clock ? "host" : "gpu");
 }
@@ -189,7 +228,8 @@ static void json_measures(const vkssm_bench_result *r) {
     json_lists(r);
 }
 
-static void json_result(const vkssm_device_info *info, const vkssm_bench_limits *limits, const vkssm_bench_result *r) {
+static void json_result(const bench_options *o, const vkssm_device_info *info, const vkssm_bench_limits *limits,
+                        const vkssm_bench_result *r) {
     printf("{");
     json_key_text("name", r->name);
     json_key_text("dtype", r->dtype);
@@ -201,6 +241,9 @@ static void json_result(const vkssm_device_info *info, const vkssm_bench_limits 
     json_key_text("device", info->name);
     json_key_text("driver", info->driver);
     json_features(info->features);
+    json_key_text("avoided", o->setup.avoid ? o->setup.avoid : "");
+    printf("\"subgroup_size\": %" PRIu32 ", \"seed\": %" PRIu32 ", \"seconds\": %.9g, ", info->subgroup_size, o->seed,
+           seconds_of(o));
     printf("\"vkssm_api_version\": %u, ", (unsigned)vkssm_api_version());
     json_key_text("commit", VKSSM_COMMIT);
     json_limits(limits);
@@ -213,21 +256,24 @@ static void json_result(const vkssm_device_info *info, const vkssm_bench_limits 
 static int run_cases(const bench_options *o, const cli_run *run, vkssm_bench_params *params,
                      const vkssm_bench_limits *limits, bench_records *measured) {
     int status = CLI_OK;
+    bench_progress progress = {.n_case = count_wanted(o), .begin = cli_now()};
+    params->progress = (vkssm_progress){show_progress, progress.text};
     for (uint32_t i = 0; i < vkssm_bench_n_case(); i++) {
         vkssm_bench_case c;
         vkssm_bench_result result;
         vkssm_bench_get_case(i, &c);
         if (!is_wanted(o, &c)) continue;
-        params->progress = (vkssm_progress){show_progress, (void *)(uintptr_t)c.name};
+        begin_case(&progress, c.name);
         vkssm_status failed = vkssm_bench_run(run->device, i, params, &result);
         end_progress(c.name);
+        progress.n_done++;
         if (failed) {
             status = cli_library_failed(c.name);
             if (failed == VKSSM_ERR_DEVICE_LOST) break;
             continue;
         }
         if (o->json)
-            json_result(&run->device_info, limits, &result);
+            json_result(o, &run->device_info, limits, &result);
         else
             print_result(&result);
         fflush(stdout);
@@ -256,7 +302,9 @@ static int measure(const bench_options *o, const cli_run *run) {
     static char name[] = "limits";
     vkssm_bench_limits limits;
     vkssm_bench_params params = {.progress = {show_progress, name},
-                                 .time_ns = (uint64_t)(1e9 * (o->quick ? 0.2 : o->seconds)),
+                                 .time_ns = (uint64_t)(1e9 * seconds_of(o)),
+                                 .longest_run_ns = o->quick ? 1e9 * quick_run_s : 0,
+                                 .seed = o->seed,
                                  .activation_dtype = o->setup.precision.dtype};
     vkssm_status failed = vkssm_bench_measure_limits(run->device, &params, &limits);
     end_progress(name);
@@ -299,7 +347,16 @@ int cmd_bench(const cli_command *command, int argc, char **argv) {
          .above_min = true,
          .max = 3600,
          .value = &o.seconds},
-        {.name = "--quick", .help = "as --seconds 0.2", .type = CLI_FLAG, .value = &o.quick},
+        {.name = "--quick",
+         .help = "0.2 s a case, and only those whose runs take no longer at the speed of the limits",
+         .type = CLI_FLAG,
+         .value = &o.quick},
+        {.name = "--seed",
+         .argument = "S",
+         .help = "of the operators' made-up inputs (default 0)",
+         .type = CLI_COUNT,
+         .max = UINT32_MAX,
+         .value = &o.seed},
         {.name = "--precision",
          .argument = "f32|f16|bf16",
          .help = "storage of activations in models (default f32)",

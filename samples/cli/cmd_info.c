@@ -221,29 +221,36 @@ static void print_json(const cli_run *run, const vkssm_device_info *infos, uint3
     printf("}\n");
 }
 
-static int check_device(const cli_setup *setup) {
+static int check_device(const cli_setup *setup, const char *only) {
     cli_run run = {0};
     int status = cli_open_device(setup, &run);
-    if (status == CLI_OK) status = cli_self_check(&run);
+    if (status == CLI_OK) status = cli_self_check(&run, only);
     return cli_close(&run, cli_end_output(status));
 }
 
 int cmd_info(const cli_command *command, int argc, char **argv) {
     cli_setup setup = {0};
     bool json = false, check = false;
+    const char *only = NULL;
     const cli_option options[] = {
         {.name = "--json", .help = "print one JSON object", .type = CLI_FLAG, .value = &json},
         {.name = "--check",
          .help = "run every kernel on small inputs and compare with what is known; a table for bug reports",
          .type = CLI_FLAG,
          .value = &check},
+        {.name = "--case",
+         .argument = "NAME",
+         .help = "check only the cases whose names begin so, such as scan/",
+         .type = CLI_TEXT,
+         .value = &only},
         CLI_DEVICE_OPTIONS(&setup),
         {0},
     };
     int status = cli_parse(command, options, argc, argv);
     if (status != CLI_GO_ON) return status;
     if (check && json) return cli_usage(command, "--check prints a table, --json none: expected one of them");
-    if (check) return check_device(&setup);
+    if (only && !check) return cli_usage(command, "--case needs --check");
+    if (check) return check_device(&setup, only);
 
     vkssm_device_info *infos = NULL;
     uint32_t n_info = 0;

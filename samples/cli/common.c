@@ -171,7 +171,10 @@ int cli_open_device(const cli_setup *setup, cli_run *run) {
                                   .cache_path = pipeline_cache(setup, path, sizeof path)};
     if (setup->validation) params.log.callback = print_log;
     if (vkssm_device_create(&params, &run->device)) return cli_library_failed(NULL);
-    if (setup->avoid && vkssm_device_avoid(run->device, setup->avoid)) return cli_library_failed("--avoid");
+    if (setup->avoid && vkssm_device_avoid(run->device, setup->avoid)) {
+        vkssm_device_destroy(&run->device);
+        return cli_library_failed("--avoid");
+    }
     vkssm_device_get_info(run->device, &run->device_info);
     return CLI_OK;
 }

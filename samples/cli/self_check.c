@@ -71,17 +71,19 @@ static void print_head(const vkssm_device_info *info) {
     printf("\n\n");
 }
 
-int cli_self_check(const cli_run *run) {
+int cli_self_check(const cli_run *run, const char *only) {
     table t = {.device = run->device, .n_row = vkssm_device_n_variant(run->device)};
     t.rows = calloc(t.n_row, sizeof *t.rows);
     if (!t.rows) return cli_fail("check: out of host memory");
-    const vkssm_check_params params = {.progress = {show_progress, NULL}, .on_result = take_result, .user = &t};
+    const vkssm_check_params params = {
+        .only = only, .progress = {show_progress, NULL}, .on_result = take_result, .user = &t};
     uint32_t n_wrong;
     print_head(&run->device_info);
+    fflush(stdout);
     double begin = cli_now();
     vkssm_status failed = vkssm_device_check(run->device, &params, &n_wrong);
     cli_progress("check", 1, 1);
-    print_rows(&t);
+    if (failed != VKSSM_ERR_ARG) print_rows(&t);
     printf("\n%" PRIu32 " results, %" PRIu32 " wrong, %.1f s; error: the largest, of what is allowed\n", t.n_result,
            n_wrong, cli_now() - begin);
     free(t.rows);

@@ -5,6 +5,7 @@
 #include "common.h"
 
 // CLI_OK; CLI_FAILED, with one line said, if a variant computed something wrong or the check could not end.
-int cli_self_check(const cli_run *run);
+// only: cases whose names begin so, or NULL.
+int cli_self_check(const cli_run *run, const char *only);
 
 #endif

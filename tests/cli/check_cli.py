@@ -188,6 +188,7 @@ def wrong_options():
         wrong_usage(command, "--mask", "warp_drive", parts=["--mask", "warp_drive"])
         wrong_usage(command, "--mask", "", parts=["--mask"])
         wrong_usage(command, "--mask", "shader_f16,", parts=["--mask"])
+        wrong_usage(command, "--avoid", parts=["--avoid"])
         wrong_usage(command, "--validation=1", parts=["--validation", "no value"])
         if command != "info":
             wrong_usage(command, parts=["--model"])
@@ -294,6 +295,53 @@ def masked_features_are_absent():
     selected = json.loads(run("info", "--json", "--mask", ",".join(FEATURES)).passed().out)["selected"]
     equal("features under a mask of all", selected["features"], [])
     equal("features_masked", set(selected["features_masked"]), found)
+
+
+@device_case
+def kernels_checked():
+    """The table has a row for every variant; those that ran were right. Cases of few kernels: compiling takes the time."""
+    selected = json.loads(run("info", "--json").passed().out)["selected"]
+    for case, kernels in {"rms_norm/": "rms_norm", "ssd_step/": "ssd_step"}.items():
+        result = run("info", "--check", "--case", case).passed()
+        lines = result.out.decode().splitlines()
+        for part in ("device    " + selected["name"], "driver    " + selected["driver"]):
+            result.expect(any(line.startswith(part) for line in lines), part)
+        rows = {words[0]: words[1:] for words in map(str.split, lines) if len(words) > 3}
+        for variant in selected["variants"]:
+            row = rows.get(variant["name"], [])
+            ran = variant["available"] and variant["name"].startswith(kernels)
+            result.expect(row[-1:] == ["ok"] if ran else row[:2] == ["-", "-"], f"{variant['name']}, ran: {ran}")
+        result.expect(" 0 wrong" in lines[-1], "none wrong")
+    result = run("info", "--check", "--case", "nothing/")
+    result.expect(result.status == 1 and b'"nothing/"' in result.err and result.err.count(b"\n") == 1, "status 1, one line")
+    wrong_usage("info", "--check", "--json", parts=["--check", "--json"])
+    wrong_usage("info", "--case", "scan/", parts=["--case", "--check"])
+
+
+@device_case
+def variants_avoided():
+    run("bench", "--ops", "*", "--avoid", "no_such_kernel").failed("--avoid", '"no_such_kernel"')
+    run("bench", "--ops", "*", "--avoid", "matmul_*,").failed("--avoid", '""')
+    plain = json.loads(run("info", "--json").passed().out)["selected"]["variants"]
+    variants = json.loads(run("info", "--json", "--avoid", "rms_norm_wide,matmul_*").passed().out)["selected"]["variants"]
+    n_avoided = 0
+    for before, now in zip(plain, variants):
+        avoided = before["name"] == "rms_norm_wide" or before["name"].startswith("matmul_")
+        reason = "avoided, as asked for" if avoided and before["available"] else before["reason"]
+        equal(before["name"], (now["available"], now["reason"]), (before["available"] and not avoided, reason))
+        n_avoided += reason == "avoided, as asked for"
+    if n_avoided < 5:
+        raise AssertionError(f"--avoid: at least 5 variants that it left out expected, {n_avoided} found")
+    # A kernel that is the last resort is used all the same.
+    options = ["--ops", "gemm/m256k512n512/f32", "--seconds", "0.01", "--json", "--avoid", "matmul_*"]
+    equal("kernels", len(json.loads(run("bench", *options).passed().out)["variants"]), 1)
+
+
+@case
+def no_device_at_all():
+    nothing = os.path.join(folder, "no-driver.json")
+    for arguments in (["bench", "--ops", "scan/*"], ["info", "--check"], ["bench", "--quick", "--json"]):
+        run(*arguments, VK_ICD_FILENAMES=nothing, VK_DRIVER_FILES=nothing).failed("device")
 
 
 @device_case
@@ -824,6 +872,30 @@ def bench_as_json():
 
 
 @device_case
+def bench_says_how_to_repeat_it():
+    options = ["--ops", "rms_norm/t1d2560/f32", "--seconds", "0.01", "--json", "--seed", "7", "--avoid", "rms_norm_wide"]
+    report = json.loads(run("bench", *options).passed().out)
+    equal("seed, seconds, avoided", (report["seed"], report["seconds"], report["avoided"]), (7, 0.01, "rms_norm_wide"))
+    equal("kernels that were to be avoided", report["variants"].count("rms_norm_wide"), 0)
+    rates = [report["limits"][f"gemm_{dtype}_tflop_per_s"] for dtype in ("f32", "f16", "bf16")]
+    for rate in rates:
+        if not 0 < rate <= report["limits"]["gemm_tflop_per_s"]:
+            raise AssertionError(f"limits: rates above 0, and none above the best, expected, {rates} found")
+    if not report["subgroup_size"] or report["clock"] not in ("gpu", "host"):
+        raise AssertionError("a subgroup size and a clock expected")
+
+
+@device_case
+def bench_goes_on_behind_a_case_that_cannot_be():
+    """Whether a large product is too slow or too large or measured is the device's affair; the small one is measured."""
+    result = run("bench", "--ops", "gemm/m?*k*12n*/f32", "--quick", "--json").passed()
+    reports = {report["name"]: report for report in map(json.loads, result.out.splitlines())}
+    result.expect(reports["gemm/m256k512n512/f32"].get("median_ns", 0) > 0, "a time of the small product")
+    for report in reports.values():
+        result.expect(report.get("median_ns") or report.get("skipped"), "a time or a reason")
+
+
+@device_case
 def bench_for_people():
     result = run("bench", "--ops", "ssd/b1t128h8*", "--seconds", "0.01").passed()
     lines = result.out.decode().splitlines()
@@ -869,6 +941,18 @@ def bench_compared():
         equal("cases in both", set(rows), {"same", "slower", "faster", "noisy", "drifting", "steady"})
         result = run("bench", "--baseline", now, "--against", now).passed()
         result.expect(b"7 cases in both: 0 slower, 0 faster, 7 the same" in result.out, "nothing changed")
+        # Two runs in a file: what moved between them is no change.
+        one, two = bench_file(folder, "one", x=(1000, 0, 100)), bench_file(folder, "two", x=(1200, 0, 100))
+        slower = run("bench", "--baseline", one, "--against", two)
+        slower.expect(slower.status == 1, "a slower case")
+        both = os.path.join(folder, "both")
+        with open(both, "wb") as file:
+            for part in (one, two):
+                with open(part, "rb") as source:
+                    file.write(source.read())
+        run("bench", "--baseline", both, "--against", two).passed()
+        far = run("bench", "--baseline", both, "--against", bench_file(folder, "far", x=(2000, 0, 100)))
+        far.expect(far.status == 1 and b"SLOWER" in far.out, "a slower case")
 
 
 @case

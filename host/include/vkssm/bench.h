@@ -40,6 +40,7 @@ typedef struct vkssm_bench_limits {
     double copy_rate;   // bytes per second read and written by a shader that copies 16 bytes at a time
     double gemm_rate;   // floating-point operations per second of the fastest matrix product, and its case
     const char *gemm_case;
+    double gemm_f32_rate, gemm_f16_rate, gemm_bf16_rate; // of the fastest one of each type, inputs and outputs; 0: none
     double dispatch_ns; // a dispatch of one workgroup, following others without a barrier
     double barrier_ns;  // the same, with a barrier behind it
     double submit_ns;   // submission and wait for one such dispatch, in host time
@@ -51,6 +52,8 @@ typedef struct vkssm_bench_params {
     uint64_t time_ns;                 // time for measuring a case, without its preparation; 0: 2 s
     vkssm_dtype activation_dtype;     // of models: F32 (default), F16 or BF16
     const vkssm_bench_limits *limits; // NULL: no share of limits, and no case is skipped for being slow
+    double longest_run_ns; // a case whose runs would take longer, on the grounds of the limits, is skipped; 0: 20 s
+    uint32_t seed;         // of operators' made-up inputs
 } vkssm_bench_params;
 
 typedef struct vkssm_bench_part {
@@ -92,7 +95,7 @@ VKSSM_API vkssm_status vkssm_bench_measure_limits(vkssm_device *device, const vk
                                                   vkssm_bench_limits *out);
 
 // Measure the index-th case. VKSSM_OK with out->skipped set where the device's memory (on a CPU: a quarter of it) is
-// too small, or, on the grounds of the limits, a run would take longer than 20 s. Errors: ERR_ARG (no such case),
+// too small, or a run would take longer than params->longest_run_ns. Errors: ERR_ARG (no such case),
 // ERR_INTERNAL (outputs that are not finite, or all zero), ERR_UNSUPPORTED, ERR_OOM_*, ERR_CANCELLED, ERR_DEVICE_LOST.
 VKSSM_API vkssm_status vkssm_bench_run(vkssm_device *device, uint32_t index, const vkssm_bench_params *params,
                                        vkssm_bench_result *out);

@@ -22,6 +22,7 @@ typedef struct vkssm_check_result {
 } vkssm_check_result;
 
 typedef struct vkssm_check_params {
+    const char *only;        // cases whose names begin so; NULL: all
     vkssm_progress progress; // cases done, of all
     // Told each result as it is known; false: stop (ERR_CANCELLED). May be NULL.
     bool (*on_result)(void *user, const vkssm_check_result *result);
@@ -30,7 +31,7 @@ typedef struct vkssm_check_params {
 
 // Check all operators. *n_wrong: results that are not right (NULL: not wanted); they are no failure of the call. Variants
 // that no case reaches are not told.
-// Errors: ERR_ARG, ERR_OOM_*, ERR_CANCELLED, ERR_DEVICE_LOST. Thread-safety: nothing else may be done with the device
+// Errors: ERR_ARG (no case begins with params->only), ERR_OOM_*, ERR_CANCELLED, ERR_DEVICE_LOST. Thread-safety: nothing else may be done with the device
 // meanwhile. Cost: compiles all kernels; seconds on a GPU, up to a minute on a CPU.
 VKSSM_API vkssm_status vkssm_device_check(vkssm_device *device, const vkssm_check_params *params, uint32_t *n_wrong);
 
