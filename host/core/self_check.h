@@ -2,7 +2,7 @@
 #ifndef VKS_SELF_CHECK_H
 #define VKS_SELF_CHECK_H
 
-#include <vkssm/check.h>
+#include <vkssm/device_check.h>
 
 #include "bench_run.h"
 

@@ -4,8 +4,8 @@
 // apart); and while the samples were taken the machine's speed moved, which more samples do not average out: half the
 // range of the medians of the four quarters of a run stands for that. What moves between runs (other programs, heat) a
 // run cannot tell of itself: a file may hold several runs, one behind the other; of a case in several of them half the
-// range of their medians is added. A case has changed if its two medians are further apart than three times all of these
-// together (root of the sum of squares), and by at least one in a hundred.
+// range of their medians is added. A case has changed if its two medians are further apart than three times all of
+// these together (root of the sum of squares), and by at least one in a hundred.
 #ifndef CLI_BENCH_COMPARE_H
 #define CLI_BENCH_COMPARE_H
 
@@ -29,7 +29,8 @@ typedef struct bench_records {
 } bench_records;
 
 // The cases of a file of JSON lines, as `vkssm bench --json` prints them; those that were skipped are left out, and a
-// name that stands there twice is one record of several runs. CLI_OK, or CLI_FAILED after one line that names file and line.
+// name that stands there twice is one record of several runs. CLI_OK, or CLI_FAILED after one line that names file and
+// line.
 int bench_read(const char *path, bench_records *out);
 // A case as it was measured. False: out of memory.
 bool bench_add(bench_records *records, const vkssm_bench_result *result, const vkssm_device_info *info);

@@ -7,7 +7,7 @@
 
 #include "commands.h"
 #include "common.h"
-#include "self_check.h"
+#include "kernel_check.h"
 
 static const struct {
     uint32_t bit;
@@ -224,7 +224,7 @@ static void print_json(const cli_run *run, const vkssm_device_info *infos, uint3
 static int check_device(const cli_setup *setup, const char *only) {
     cli_run run = {0};
     int status = cli_open_device(setup, &run);
-    if (status == CLI_OK) status = cli_self_check(&run, only);
+    if (status == CLI_OK) status = cli_check_kernels(&run, only);
     return cli_close(&run, cli_end_output(status));
 }
 

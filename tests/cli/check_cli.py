@@ -849,7 +849,7 @@ def finite_numbers(value):
 def bench_as_json():
     """No time is judged: only that there are some, and that rates follow from them."""
     selected = json.loads(run("info", "--json").passed().out)["selected"]
-    patterns = {"scan/complex-lti/b1t1024*": "c64", "gemm/m256*": "f32", "rms_norm/t1d*": "f32", "sample/*/greedy": "f32"}
+    patterns = {"scan/complex-lti/b1t1024*": "c64", "sample/*/greedy": "f32"}
     for pattern in patterns:
         result = run("bench", "--ops", pattern, "--seconds", "0.01", "--json").passed()
         report = json.loads(result.out)
@@ -872,23 +872,9 @@ def bench_as_json():
 
 
 @device_case
-def bench_says_how_to_repeat_it():
-    options = ["--ops", "rms_norm/t1d2560/f32", "--seconds", "0.01", "--json", "--seed", "7", "--avoid", "rms_norm_wide"]
-    report = json.loads(run("bench", *options).passed().out)
-    equal("seed, seconds, avoided", (report["seed"], report["seconds"], report["avoided"]), (7, 0.01, "rms_norm_wide"))
-    equal("kernels that were to be avoided", report["variants"].count("rms_norm_wide"), 0)
-    rates = [report["limits"][f"gemm_{dtype}_tflop_per_s"] for dtype in ("f32", "f16", "bf16")]
-    for rate in rates:
-        if not 0 < rate <= report["limits"]["gemm_tflop_per_s"]:
-            raise AssertionError(f"limits: rates above 0, and none above the best, expected, {rates} found")
-    if not report["subgroup_size"] or report["clock"] not in ("gpu", "host"):
-        raise AssertionError("a subgroup size and a clock expected")
-
-
-@device_case
 def bench_goes_on_behind_a_case_that_cannot_be():
     """Whether a large product is too slow or too large or measured is the device's affair; the small one is measured."""
-    result = run("bench", "--ops", "gemm/m?*k*12n*/f32", "--quick", "--json").passed()
+    result = run("bench", "--ops", "gemm/m*/f32", "--quick", "--json").passed()
     reports = {report["name"]: report for report in map(json.loads, result.out.splitlines())}
     result.expect(reports["gemm/m256k512n512/f32"].get("median_ns", 0) > 0, "a time of the small product")
     for report in reports.values():
@@ -906,9 +892,16 @@ def bench_for_people():
 
 @device_case
 def bench_on_the_host_clock():
+    """The clock is the host's; and what a repetition needs is there, whatever the clock."""
     options = ["--ops", "rms_norm/t1d2560/f32", "--seconds", "0.01", "--json", "--mask", "timestamps"]
-    report = json.loads(run("bench", *options).passed().out)
+    report = json.loads(run("bench", *options, "--seed", "7", "--avoid", "rms_norm_wide").passed().out)
     equal("clocks", (report["clock"], report["limits"]["clock"]), ("host", "host"))
+    equal("seed, seconds, avoided", (report["seed"], report["seconds"], report["avoided"]), (7, 0.01, "rms_norm_wide"))
+    equal("kernels that were to be avoided", report["variants"].count("rms_norm_wide"), 0)
+    for dtype in ("f32", "f16", "bf16"):
+        rate = report["limits"][f"gemm_{dtype}_tflop_per_s"]
+        if not 0 < rate <= report["limits"]["gemm_tflop_per_s"] or not report["subgroup_size"]:
+            raise AssertionError(f"limits: a rate of {dtype} above 0, and not above the best, expected, {rate} found")
     finite_numbers(report)
 
 

@@ -13,6 +13,6 @@
 #include <vkssm/tensor_model.h> // tensors to tensors: run, stream
 #include <vkssm/quantize.h>     // weights in fewer bits, as GGUF files
 #include <vkssm/bench.h>        // measurements
-#include <vkssm/check.h>        // does a device compute what it should
+#include <vkssm/device_check.h> // does a device compute what it should
 
 #endif

@@ -1,4 +1,4 @@
-#include "self_check.h"
+#include "kernel_check.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -71,7 +71,7 @@ static void print_head(const vkssm_device_info *info) {
     printf("\n\n");
 }
 
-int cli_self_check(const cli_run *run, const char *only) {
+int cli_check_kernels(const cli_run *run, const char *only) {
     table t = {.device = run->device, .n_row = vkssm_device_n_variant(run->device)};
     t.rows = calloc(t.n_row, sizeof *t.rows);
     if (!t.rows) return cli_fail("check: out of host memory");

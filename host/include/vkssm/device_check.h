@@ -1,10 +1,10 @@
-// vkssm/check.h: whether a device computes what it should. Every operator runs on small made-up inputs, with each of its
-// kernel variants that the device can run, and its outputs are compared with what the operators' double-precision twins
-// made of the same inputs, which the library holds as sums.
+// vkssm/device_check.h: whether a device computes what it should. Every operator runs on small made-up inputs, with each
+// of its kernel variants that the device can run, and its outputs are compared with what the operators' double-precision
+// twins made of the same inputs, which the library holds as sums.
 //
 // Experimental: this header may change in any version (see vkssm/base.h).
-#ifndef VKSSM_CHECK_H
-#define VKSSM_CHECK_H
+#ifndef VKSSM_DEVICE_CHECK_H
+#define VKSSM_DEVICE_CHECK_H
 
 #include <vkssm/device.h>
 
@@ -32,7 +32,7 @@ typedef struct vkssm_check_params {
 // Check all operators. *n_wrong: results that are not right (NULL: not wanted); they are no failure of the call. Variants
 // that no case reaches are not told.
 // Errors: ERR_ARG (no case begins with params->only), ERR_OOM_*, ERR_CANCELLED, ERR_DEVICE_LOST. Thread-safety: nothing else may be done with the device
-// meanwhile. Cost: compiles all kernels; seconds on a GPU, up to a minute on a CPU.
+// meanwhile. Cost: compiles all kernels, which takes up to a minute where no cache has them.
 VKSSM_API vkssm_status vkssm_device_check(vkssm_device *device, const vkssm_check_params *params, uint32_t *n_wrong);
 
 #ifdef __cplusplus
