@@ -18,7 +18,7 @@ def walk(root):
         )
         for name in sorted(files):
             path = os.path.join(folder, name)
-            if os.path.isfile(path):
+            if os.path.isfile(path) and name not in SKIPPED_FOLDERS:  # .git is a file in a second working tree
                 yield os.path.relpath(path, root).replace(os.sep, "/")
 
 

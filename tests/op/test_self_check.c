@@ -9,6 +9,7 @@
 #include "host/base/half.h"
 #include "host/base/quant.h"
 #include "host/core/self_check.h"
+#include "host/op/kernel.h"
 #include "host/op/op_list.h"
 
 // ---- inputs as they went to the device
@@ -520,6 +521,36 @@ CHECK_CASE(all_operators) {
 #undef HAS_CASE
 }
 
+// ---- variants that a device is not to run
+// ----------------------------------------------------------------------------
+
+CHECK_CASE(quirks) {
+    vks_caps caps = {.name = "A card 7", .driver = "driver 1.2 of May", .vendor_id = 0x1234};
+    const vks_quirk rows[] = {
+        {.vendor_id = 0x4321, .variant = "scan", .reason = "another vendor's"},
+        {.vendor_id = 0x1234, .device = "card 8", .variant = "scan", .reason = "another device's"},
+        {.driver = "1.3", .variant = "scan", .reason = "another driver's"},
+        {.vendor_id = 0x1234, .device = "card 7", .driver = "1.2", .variant = "scan", .reason = "wrong sums"},
+        {.variant = "ssd_*", .reason = "never ends"},
+        {0},
+    };
+    CHECK_STR(vks_quirk_find(rows, &caps, "scan"), "wrong sums");
+    CHECK_STR(vks_quirk_find(rows, &caps, "ssd_step"), "never ends");
+    CHECK(!vks_quirk_find(rows, &caps, "scan_sg"));
+    CHECK(!vks_quirk_find(rows, &caps, "ssd"));
+    caps.driver[7] = '2';
+    CHECK(!vks_quirk_find(rows, &caps, "scan"));
+    // A variant that the library's own rows leave out says why; nothing else is left out without being asked for.
+    const vks_kernels *kernels = gpu_open(0)->target.kernels;
+    const char *name, *reason;
+    bool available;
+    for (uint32_t i = 0; vks_kernels_variant(kernels, i, &name, &available, &reason); i++) {
+        const char *quirk = vks_quirk_find(NULL, gpu_open(0)->caps, name);
+        CHECK(!quirk || !available);
+        CHECK(!reason || strcmp(reason, "avoided, as asked for") != 0);
+    }
+}
+
 // ---- the public call
 // -------------------------------------------------------------------------------------------------
 
@@ -550,7 +581,10 @@ int main(int argc, char **argv) {
             visit_case(g, i, true);
         return !gpu_close_all();
     }
-    return gpu_main(
-        argc, argv,
-        (check_case[]){CHECK_RUN(recorded_sums), CHECK_RUN(all_operators), CHECK_RUN(stopped_and_refused), {0}});
+    return gpu_main(argc, argv,
+                    (check_case[]){CHECK_RUN(recorded_sums),
+                                   CHECK_RUN(all_operators),
+                                   CHECK_RUN(quirks),
+                                   CHECK_RUN(stopped_and_refused),
+                                   {0}});
 }

@@ -31,8 +31,9 @@ typedef struct vkssm_check_params {
 
 // Check all operators. *n_wrong: results that are not right (NULL: not wanted); they are no failure of the call. Variants
 // that no case reaches are not told.
-// Errors: ERR_ARG (no case begins with params->only), ERR_OOM_*, ERR_CANCELLED, ERR_DEVICE_LOST. Thread-safety: nothing else may be done with the device
-// meanwhile. Cost: compiles all kernels, which takes up to a minute where no cache has them.
+// Errors: ERR_ARG (no case begins with params->only), ERR_OOM_*, ERR_CANCELLED, ERR_DEVICE_LOST.
+// Thread-safety: nothing else may be done with the device meanwhile.
+// Cost: compiles all kernels, which takes up to a minute where no cache has them.
 VKSSM_API vkssm_status vkssm_device_check(vkssm_device *device, const vkssm_check_params *params, uint32_t *n_wrong);
 
 #ifdef __cplusplus
