@@ -3,8 +3,8 @@
 #
 #   sh samples/setup.sh [--tests] [--lavapipe] [BUILD-FOLDER]
 #
-#   --tests     also what the tests need: validation layers, lavapipe, SwiftShader, Python with NumPy, Doxygen; and what
-#               samples/engine needs: cglm, libpng, GLFW
+#   --tests     also what the tests need: validation layers, lavapipe, SwiftShader, Python with NumPy, Doxygen, and a stub
+#               of an Intel GPU, built from Mesa's source; and what samples/engine needs: cglm, libpng, GLFW
 #   --lavapipe  also lavapipe, Mesa's Vulkan device on the CPU
 #
 # Says nothing when there is nothing to do. A newer shader compiler and newer Vulkan headers, where the system's are too
@@ -63,6 +63,10 @@ has_header() {
 has_numpy() {
     python3 -c 'import numpy' || /usr/bin/python3 -c 'import numpy'
 }
+# What generates Mesa's tables; of the system's interpreter.
+has_mako() {
+    /usr/bin/python3 -c 'import mako'
+}
 compiles_c() {
     echo '#include <stdio.h>' | cc -x c -fsyntax-only -
 }
@@ -92,6 +96,8 @@ list_missing() {
         need libcglm-dev has_header cglm/cglm.h
         need libglfw3-dev pkg-config --exists glfw3
         need doxygen command -v doxygen
+        need libdrm-dev pkg-config --exists libdrm
+        need python3-mako has_mako
         need vulkan-validationlayers has_manifest 'explicit_layer.d/VkLayer_khronos_validation*.json'
     fi
     if [ $tests = yes ] || [ $lavapipe = yes ]; then
@@ -154,8 +160,8 @@ archive_uris() {
         done | sort -u
 }
 
-# apt with its own lists and its own idea of an empty system, so that it fetches whatever the packages depend on. A
-# mirror frozen at some date serves as well: signatures are checked, an expired date is not minded.
+# write_private_apt URI SUITE [deb-src]: apt with its own lists and its own idea of an empty system, so that it fetches
+# whatever the packages depend on. A mirror frozen at some date serves as well: signatures are checked, an expired date is not minded.
 write_private_apt() {
     mkdir -p "$fetch/state/lists/partial" "$fetch/cache/archives/partial"
     : >"$fetch/status"
@@ -180,7 +186,7 @@ END
     keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     signed=
     if [ -e $keyring ]; then signed="[signed-by=$keyring] "; fi
-    echo "deb $signed$1 $2 main" >"$fetch/sources.list"
+    echo "${3:-deb} $signed$1 $2 main" >"$fetch/sources.list"
 }
 
 # wrap PROGRAM: a script that runs the unpacked program with the libraries and the dynamic loader unpacked beside it.
@@ -292,6 +298,40 @@ if [ $tests = yes ] && [ ! -e /usr/lib/chromium/vk_swiftshader_icd.json ] &&
         else
             rm -rf "$build/swiftshader.new"
             say "no tests on SwiftShader: Debian's chromium package cannot be had; see $log"
+        fi
+    fi
+fi
+
+# ---- a stub of an Intel GPU, for tests ----------------------------------------------------------------------------
+
+# From the source of the Mesa that is installed: 30 to 50 MB to fetch, seconds to build.
+build_intel_stub() {
+    fetch=$build/intel.fetch
+    for uri in $(archive_uris); do
+        rm -rf "$fetch"
+        write_private_apt "$uri" "$VERSION_CODENAME" deb-src
+        if apt-get -c "$fetch/apt.conf" update >>"$log" 2>&1 &&
+            (cd "$fetch" && apt-get -c apt.conf source --download-only "mesa=$mesa") >>"$log" 2>&1 &&
+            sh "$root/tests/vendor/intel_stub.sh" "$(ls "$fetch"/mesa_*.orig.tar.?z)" "$toolchain/intel" >>"$log" 2>&1; then
+            echo "$mesa" >"$toolchain/intel/version"
+            rm -rf "$fetch"
+            return 0
+        fi
+    done
+    rm -rf "$fetch"
+    return 1
+}
+
+if [ $tests = yes ]; then
+    mesa=$(dpkg-query -W -f '${source:Version}' mesa-vulkan-drivers 2>>"$log" || echo none)
+    if [ "$mesa" != "$(cat "$toolchain/intel/version" 2>/dev/null)" ]; then
+        rm -rf "$toolchain/intel"
+        if [ "$ID" != debian ]; then
+            say "nothing is compiled for Intel in tests: the stub is built from Debian's package of Mesa's source"
+        elif build_intel_stub; then
+            say "built a stub of an Intel GPU from the source of mesa $mesa in $toolchain/intel"
+        else
+            say "nothing is compiled for Intel in tests: the source of mesa $mesa cannot be had or built; see $log"
         fi
     fi
 fi

@@ -114,7 +114,23 @@ const char *vks_floor_missing(const vks_feature_chain *chain) {
 static void check_floor(vks_caps *caps, const vks_feature_chain *chain) {
     const char *missing = vks_floor_missing(chain);
     if (missing) set_unusable(caps, missing);
-    if (caps->max_push_size < 128) set_unusable(caps, "push constants of 128 bytes");
+    // The plain variants of matrix products and of the tiled selective scan take this much; every GPU with Vulkan 1.3
+    // has it, though Vulkan itself promises 128 invocations and 16 KiB only.
+    const struct {
+        uint32_t least, found;
+        const char *what;
+    } limits[] = {
+        {128, caps->max_push_size, "bytes of push constants"},
+        {256, caps->max_workgroup_invocations, "invocations in a workgroup"},
+        {256, caps->max_workgroup_size[0], "invocations along a workgroup"},
+        {32768, caps->max_shared_size, "bytes of shared memory"},
+    };
+    for (size_t i = 0; i < VKS_COUNT(limits); i++)
+        if (limits[i].found < limits[i].least) {
+            char reason[96];
+            snprintf(reason, sizeof reason, "%u %s (it has %u)", limits[i].least, limits[i].what, limits[i].found);
+            set_unusable(caps, reason);
+        }
 }
 
 static uint32_t subgroup_features(const VkPhysicalDeviceVulkan11Properties *v11) {

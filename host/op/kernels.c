@@ -17,6 +17,7 @@ _Static_assert(VKS_TYPE_F32 == (int)VKSSM_DTYPE_F32 && VKS_TYPE_F16 == (int)VKSS
                "shaders know storage types by these numbers");
 
 #define MAX_CONSTANT 16
+#define VENDOR_INTEL 0x8086 // of PCI
 
 typedef struct entry {
     uint32_t shader, n_constant;
@@ -47,6 +48,7 @@ vkssm_status vks_kernels_create(vks_device *device, vks_kernels **out) {
         .subgroup_size = caps->subgroup_size,
         .max_workgroup_invocations = caps->max_workgroup_invocations,
         .max_shared_size = caps->max_shared_size,
+        .few_registers = caps->vendor_id == VENDOR_INTEL,
     };
     for (uint32_t i = 0; i < VKS_SHADER_COUNT; i++)
         kernels->avoided[i] = vks_quirk_find(NULL, caps, vks_shaders[i].name);

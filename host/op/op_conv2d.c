@@ -112,8 +112,8 @@ static uint32_t choose(const vks_op_target *target, const vks_conv2d *op, uint32
     static const uint32_t many[] = {VKS_SHADER_conv2d_8, VKS_SHADER_conv2d};
     static const uint32_t coop[] = {VKS_SHADER_conv2d_coop, VKS_SHADER_conv2d};
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
-    // Large tiles only when there are enough of them to fill a device.
-    bool large = (uint64_t)n_row * op->w.shape[0] >= 128u * 128u * 64u;
+    // Large tiles only when there are enough of them to fill a device, and registers for them.
+    bool large = !traits.few_registers && (uint64_t)n_row * op->w.shape[0] >= 128u * 128u * 64u;
     const uint32_t *best = traits.cpu ? cpu : has_coop ? coop : large ? many : few;
     const uint32_t candidates[] = {best[0],
                                    best[1],

@@ -138,8 +138,8 @@ static uint32_t choose(const vks_op_target *target, const vks_matmul *op) {
         best = few;
     else if (op->most_rows && n_row <= STEP_ROWS)
         best = few;
-    else // large tiles only when there are enough of them to fill a device
-        best = (uint64_t)n_row * n_out >= 128u * 128u * 64u ? many : some;
+    else // large tiles only when there are enough of them to fill a device, and registers for them
+        best = !traits.few_registers && (uint64_t)n_row * n_out >= 128u * 128u * 64u ? many : some;
     bool coop_first = has_coop && !traits.cpu && n_row >= COOP_ROWS;
     const uint32_t candidates[] = {coop_first ? coop : best[0],
                                    best[0],

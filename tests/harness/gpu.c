@@ -43,11 +43,17 @@ static void log_message(void *user, vkssm_log_level level, const char *message) 
     if (level == VKSSM_LOG_ERROR && strstr(message, "VUID")) printf("  %s\n", message);
 }
 
+// Features that a whole run goes without: environment variable VKSSM_TEST_MASK.
+static uint32_t mask_of_environment(void) {
+    const char *mask = getenv("VKSSM_TEST_MASK");
+    return mask ? (uint32_t)strtoul(mask, NULL, 0) : 0;
+}
+
 static vkssm_status open_device(gpu *g, uint32_t mask_features) {
     vks_device_params params = {
         .log = {.callback = log_message, .max_level = VKSSM_LOG_WARNING},
         .select = getenv("VKSSM_TEST_DEVICE"),
-        .mask_features = mask_features,
+        .mask_features = mask_features | mask_of_environment(),
         .validation = true,
     };
     vkssm_status status = vks_device_create(&params, &g->device);

@@ -25,7 +25,7 @@ CHECK_CASE(list) {
         CHECK(caps[i].subgroup_size >= caps[i].subgroup_size_min);
         CHECK(caps[i].subgroup_size <= caps[i].subgroup_size_max);
         CHECK(caps[i].max_push_size >= 128);
-        CHECK(caps[i].max_workgroup_invocations >= 128 && caps[i].max_shared_size >= 16384);
+        CHECK(caps[i].max_workgroup_invocations >= 256 && caps[i].max_shared_size >= 32768);
         CHECK(caps[i].memory_size > 0 && caps[i].max_allocation_size > 0);
         CHECK_EQ(caps[i].features_masked, 0);
         CHECK_EQ(caps[i].timestamp_period > 0, (caps[i].features & VKS_FEATURE_TIMESTAMPS) != 0);

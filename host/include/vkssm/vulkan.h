@@ -42,7 +42,7 @@ typedef struct vkssm_wanted_info {
 
 // params: log and mask_features count; NULL: defaults. Masked features are neither wanted nor asked for: structs of
 // extensions that validation layers of the application's age do not know are then passed nowhere.
-// Errors: ERR_UNSUPPORTED (the device lacks Vulkan 1.3 or a feature of the floor: which), ERR_ARG, ERR_OOM_HOST.
+// Errors: ERR_UNSUPPORTED (the device lacks Vulkan 1.3, or a feature or limit of the floor: which), ERR_ARG, ERR_OOM_HOST.
 // Ownership: what info points to lives until vkssm_wanted_destroy.
 VKSSM_API vkssm_status vkssm_wanted_create(const vkssm_device_params *params,
                                            PFN_vkGetInstanceProcAddr get_instance_proc_addr, VkInstance instance,
