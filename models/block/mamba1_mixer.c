@@ -6,6 +6,8 @@
 #include "host/base/alloc.h"
 #include "host/base/status.h"
 
+enum { MAX_TAP = 8 }; // of a convolution inside a product
+
 // ---- sizes ----------------------------------------------------------------------------------------------------------
 
 // Rows of x_proj: dt's low rank, B, C. Each part begins on a pair of elements, so that 16-bit ones can be read by
@@ -143,28 +145,39 @@ static vkssm_status norm_parts(const vks_mamba1_config *c, const vks_mamba1_mixe
     return VKSSM_OK;
 }
 
+// Whether in_proj convolves its outputs on the way: one dispatch less to wait for, where steps are bound by those.
+static bool convolves_in_product(const vks_mamba1_config *c, const vks_mamba1_call *call) {
+    return call->norm.address && call->n_time == 1 && !both_directions(c) && c->n_tap <= MAX_TAP;
+}
+
+static vkssm_status record_conv(const vks_mamba1_config *c, const vks_mamba1_core *core, const vks_plan *plan,
+                                const vks_mamba1_call *call, vks_tensor projected, bool reverse, vks_tensor x) {
+    vks_conv1d conv = {
+        .x = vks_tensor_sequences(vks_tensor_slice(projected, 1, 0, c->n_inner), call->n_sequence, call->n_time),
+        .w = core->conv_weight,
+        .bias = core->conv_bias,
+        .slots = call->slots,
+        .y = vks_tensor_sequences(x, call->n_sequence, call->n_time),
+        .silu = true,
+        .reverse = reverse,
+    };
+    if (!both_directions(c)) conv.state = vks_state_get(&call->state, call->first_state);
+    return vks_op_conv1d(&plan->target, &conv);
+}
+
 // One direction's convolution, projections of dt, B and C, scan and gate. The second direction adds to y.
 static vkssm_status record_core(const vks_mamba1_config *c, const vks_mamba1_mixer *mixer, const vks_mamba1_core *core,
                                 vks_plan *plan, const vks_mamba1_call *call, vks_tensor projected, bool reverse,
                                 vks_tensor y) {
     const vks_op_target *target = &plan->target;
     uint32_t n_row = projected.shape[0], n_sequence = call->n_sequence, n_time = call->n_time;
-    bool carried = !both_directions(c);
     uint64_t mark = vks_plan_mark(plan);
-    vks_tensor x, low;
-    VKS_TRY(vks_plan_rows(plan, plan->activation_dtype, n_row, c->n_inner, &x));
+    vks_tensor x = vks_tensor_slice(projected, 1, 0, c->n_inner), low;
+    if (!convolves_in_product(c, call)) {
+        VKS_TRY(vks_plan_rows(plan, plan->activation_dtype, n_row, c->n_inner, &x));
+        VKS_TRY(record_conv(c, core, plan, call, projected, reverse, x));
+    }
     VKS_TRY(vks_plan_rows(plan, plan->activation_dtype, n_row, n_low(c), &low));
-    vks_conv1d conv = {
-        .x = vks_tensor_sequences(vks_tensor_slice(projected, 1, 0, c->n_inner), n_sequence, n_time),
-        .w = core->conv_weight,
-        .bias = core->conv_bias,
-        .slots = call->slots,
-        .y = vks_tensor_sequences(x, n_sequence, n_time),
-        .silu = true,
-        .reverse = reverse,
-    };
-    if (carried) conv.state = vks_state_get(&call->state, call->first_state);
-    VKS_TRY(vks_op_conv1d(target, &conv));
     VKS_TRY(vks_op_matmul(target, &(vks_matmul){.x = x, .w = core->x_proj, .y = low, .most_rows = call->most_rows}));
     if (c->norm_parts) VKS_TRY(norm_parts(c, mixer, target, low, call->most_rows));
 
@@ -172,7 +185,7 @@ static vkssm_status record_core(const vks_mamba1_config *c, const vks_mamba1_mix
     vks_tensor cc = vks_tensor_slice(low, 1, padded(c->n_rank) + padded(c->n_state), c->n_state);
     vks_tensor dt = vks_tensor_slice(low, 1, 0, c->n_rank);
     vks_selective_scan scan = {
-        .x = conv.y,
+        .x = vks_tensor_sequences(x, n_sequence, n_time),
         .b = vks_tensor_split_last(vks_tensor_sequences(b, n_sequence, n_time), 1, c->n_state),
         .c = vks_tensor_split_last(vks_tensor_sequences(cc, n_sequence, n_time), 1, c->n_state),
         .gate = vks_tensor_sequences(vks_tensor_slice(projected, 1, c->n_inner, c->n_inner), n_sequence, n_time),
@@ -183,7 +196,7 @@ static vkssm_status record_core(const vks_mamba1_config *c, const vks_mamba1_mix
         .reverse = reverse,
         .accumulate = reverse,
     };
-    if (carried) scan.state = vks_state_get(&call->state, call->first_state + 1);
+    if (!both_directions(c)) scan.state = vks_state_get(&call->state, call->first_state + 1);
     if (n_time == 1 && is_float(core->dt_proj.dtype)) { // the step multiplies by dt_proj itself
         scan.dt_weight = core->dt_proj;
     } else {
@@ -208,13 +221,19 @@ vkssm_status vks_mamba1_record(const vks_mamba1_config *c, const vks_mamba1_mixe
     vks_tensor projected, y;
     VKS_TRY(vks_plan_rows(plan, plan->activation_dtype, n_row, 2 * c->n_inner, &projected));
     VKS_TRY(vks_plan_rows(plan, plan->activation_dtype, n_row, c->n_inner, &y));
-    VKS_TRY(vks_op_matmul(target, &(vks_matmul){.x = call->x,
-                                                .w = mixer->in_proj,
-                                                .bias = mixer->in_bias,
-                                                .y = projected,
-                                                .norm = call->norm,
-                                                .norm_eps = call->norm_eps,
-                                                .most_rows = call->most_rows}));
+    vks_matmul in = {.x = call->x,
+                     .w = mixer->in_proj,
+                     .bias = mixer->in_bias,
+                     .y = projected,
+                     .norm = call->norm,
+                     .norm_eps = call->norm_eps,
+                     .most_rows = call->most_rows};
+    if (convolves_in_product(c, call))
+        in.conv = (vks_matmul_conv){.w = mixer->forward.conv_weight,
+                                    .bias = mixer->forward.conv_bias,
+                                    .state = vks_state_get(&call->state, call->first_state),
+                                    .slots = call->slots};
+    VKS_TRY(vks_op_matmul(target, &in));
     VKS_TRY(record_core(c, mixer, &mixer->forward, plan, call, projected, false, y));
     if (both_directions(c)) {
         const vks_mamba1_core *core = c->direction == VKS_MAMBA1_SHARED ? &mixer->forward : &mixer->backward;

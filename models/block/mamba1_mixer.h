@@ -57,7 +57,7 @@ typedef struct vks_mamba1_call {
     uint32_t first_state; // number of this mixer's first array
     vks_tensor slots;     // [B] or none
     uint32_t most_rows;   // as in vks_matmul
-    vks_tensor norm;      // [D], where the first product can norm x (vks_matmul_fuses), or none
+    vks_tensor norm;      // [D], where the first product can norm x and convolve (vks_matmul_fuses), or none
     float norm_eps;
 } vks_mamba1_call;
 vkssm_status vks_mamba1_record(const vks_mamba1_config *config, const vks_mamba1_mixer *mixer, vks_plan *plan,

@@ -3,6 +3,7 @@
 #define _XOPEN_SOURCE 700
 #include "harness/model_test.h"
 #include "harness/files.h"
+#include "host/core/core_device.h"
 #include "ref/ref_mamba1_model.h"
 
 // Of the largest logit. Both sides compute in float32 in different orders; the recorded side differs from double
@@ -218,25 +219,32 @@ CHECK_CASE(pieces) {
     model_close(&run);
 }
 
+enum { N_SLOT = 3, N_STEP = 6 };
+
+// Logits [N_STEP, V] of slot 2, which read 22 tokens first; alone, or beside another slot.
+static void step_slot(const model_run *run, const int32_t *tokens, bool alone, float *logits) {
+    for (uint32_t slot = 0; slot < N_SLOT; slot++) {
+        CHECK_OK(vkssm_session_reset(run->session, slot));
+        free(model_prefill(run, slot, tokens + slot, 20 + slot));
+    }
+    for (int i = 0; i < N_STEP; i++) {
+        float found[2 * N_VOCAB];
+        const uint32_t slots[] = {2, 0};
+        const int32_t ids[] = {tokens[30 + i], tokens[40 + i]};
+        CHECK_OK(vkssm_session_step(run->session, alone ? 1 : 2, slots, ids, found));
+        memcpy(logits + (size_t)i * N_VOCAB, found, N_VOCAB * sizeof *found);
+    }
+}
+
 // A slot has the bits that it has alone, whatever the others do, and its state may move to another slot.
 CHECK_CASE(slots) {
-    enum { N_SLOT = 3, N_STEP = 6 };
-    model_run run, alone;
+    model_run run;
     if (!model_open(&run, model_data("mamba"), NULL, &(vkssm_session_params){.n_slot = N_SLOT})) return;
-    if (!model_open(&alone, model_data("mamba"), NULL, &(vkssm_session_params){.n_slot = 1})) return;
     int32_t *tokens = model_tokens(5, 64, N_VOCAB);
-    float together[2 * N_VOCAB], single[N_VOCAB];
-    for (uint32_t slot = 0; slot < N_SLOT; slot++)
-        free(model_prefill(&run, slot, tokens + slot, 20 + slot));
-    free(model_prefill(&alone, 0, tokens + 2, 22));
-    for (int i = 0; i < N_STEP; i++) {
-        const uint32_t slots[] = {2, 0}, only = 0;
-        const int32_t ids[] = {tokens[30 + i], tokens[40 + i]};
-        CHECK_OK(vkssm_session_step(run.session, 2, slots, ids, together));
-        CHECK_OK(vkssm_session_step(alone.session, 1, &only, ids, single));
-        CHECK_AT_MOST(model_gap(together, single, N_VOCAB),
-                      1e-5); // a product of two rows may be summed in another order
-    }
+    float together[N_STEP * N_VOCAB], alone[N_STEP * N_VOCAB];
+    step_slot(&run, tokens, true, alone);
+    step_slot(&run, tokens, false, together);
+    CHECK(same_bits(together, alone, N_STEP * N_VOCAB));
     uint8_t *image = model_save(&run, 2);
     CHECK_OK(vkssm_session_state_load(run.session, 1, image, vkssm_session_state_size(run.session)));
     const uint32_t both[] = {2, 1};
@@ -245,8 +253,39 @@ CHECK_CASE(slots) {
     CHECK(same_bits(together, together + N_VOCAB, N_VOCAB));
     free(image);
     free(tokens);
-    model_close(&alone);
     model_close(&run);
+}
+
+// Norm and convolution inside the step's products, as GPUs have it: a CPU chooses kernels of its own. States move
+// between both forms.
+CHECK_CASE(fused_steps) {
+    vks_kernels_force(model_device->kernels, "matmul_vector");
+    for (int i = 0; i < 2; i++) {
+        model_run run;
+        if (!model_open(&run, model_data(names[i]), NULL, NULL)) break;
+        golden g = golden_open(names[i], 1);
+        float *first = model_steps(&run, 0, g.tokens, 3), *rest = NULL;
+        uint8_t *image = model_save(&run, 0);
+        vks_kernels_force(model_device->kernels, NULL);
+        model_run plain;
+        if (model_open(&plain, model_data(names[i]), NULL, NULL)) {
+            CHECK_OK(vkssm_session_state_load(plain.session, 0, image, vkssm_session_state_size(plain.session)));
+            rest = model_steps(&plain, 0, g.tokens + 3, g.n - 3);
+            model_close(&plain);
+        }
+        vks_kernels_force(model_device->kernels, "matmul_vector");
+        double gap = model_gap(first, g.logits, 3 * N_VOCAB);
+        double gap_rest = rest ? model_gap(rest, g.logits + 3 * N_VOCAB, (g.n - 3) * N_VOCAB) : INFINITY;
+        printf("  %s: fused %.2g, plain after it %.2g of the largest logit\n", names[i], gap, gap_rest);
+        CHECK_AT_MOST(gap, GOLDEN_GAP);
+        CHECK_AT_MOST(gap_rest, GOLDEN_GAP);
+        free(first);
+        free(rest);
+        free(image);
+        golden_close(&g);
+        model_close(&run);
+    }
+    vks_kernels_force(model_device->kernels, NULL);
 }
 
 // ---- refusals -------------------------------------------------------------------------------------------------------
@@ -321,6 +360,7 @@ int main(int argc, char **argv) {
                                            CHECK_RUN(original_layout),
                                            CHECK_RUN(pieces),
                                            CHECK_RUN(slots),
+                                           CHECK_RUN(fused_steps),
                                            CHECK_RUN(refused_tensors),
                                            CHECK_RUN(refused_config),
                                            {0}});
