@@ -11,8 +11,9 @@
 
 enum { N_PROMPT = 70, N_VOCAB = 96 };
 
+static const char *model_name = "mamba2"; // that cases work with
 static const char *path(void) {
-    return model_data("mamba2");
+    return model_data(model_name);
 }
 
 // Everything that a program does with a model, or a part of it.
@@ -123,11 +124,11 @@ static float *logits_of(const life *l) {
     return memcpy(copy, l->logits, sizeof l->logits);
 }
 
-static void check_message(vkssm_status found, vkssm_status wanted, const char *name, uint64_t n) {
+static void check_message(vkssm_status found, vkssm_status wanted, const char *what, uint64_t n) {
     int n_failed = check_n_failed;
     CHECK_EQ(found, wanted);
     CHECK(vkssm_last_error()[0] && !strpbrk(vkssm_last_error(), "\r\n"));
-    if (check_n_failed != n_failed) printf("  %s, failure %" PRIu64 ": %s\n", name, n, vkssm_last_error());
+    if (check_n_failed != n_failed) printf("  %s, failure %" PRIu64 ": %s\n", what, n, vkssm_last_error());
 }
 
 // ---- host memory ----------------------------------------------------------------------------------------------------
@@ -157,10 +158,11 @@ CHECK_CASE(host_memory_of_device) {
     end(&l);
 }
 
-CHECK_CASE(host_memory_of_model) {
+// Loading with every allocation failing; `session` too: creating a session, whose kernels stay once they are compiled.
+static void fail_loading(bool session) {
     life l;
     uint64_t n = 0;
-    const deed what = {"model", load_model};
+    const deed what = {"model", load_model}, next = {"session", create_session};
     begin(&l);
     CHECK_OK(create_device(&l));
     if (!l.device) return;
@@ -168,10 +170,30 @@ CHECK_CASE(host_memory_of_model) {
         CHECK(!l.model);
         CHECK_EQ(vks_alloc_n_live(), n_live);
     }
-    printf("  %" PRIu64 " allocations\n", n);
+    printf("  %s: %" PRIu64 " allocations\n", model_name, n);
     CHECK(n > 50);
-    CHECK_OK(create_session(&l));
+    for (n = 0; session && attempt(&l, &next, n) != VKSSM_OK; n++)
+        CHECK(!l.session);
+    if (session)
+        CHECK(n > 20);
+    else
+        CHECK_OK(create_session(&l));
     end(&l);
+}
+
+CHECK_CASE(host_memory_of_model) {
+    fail_loading(false);
+}
+
+// Their weights are spread to even ranks, and normed parts need ones.
+CHECK_CASE(host_memory_of_mamba1) {
+    static const char *const others[] = {"mamba", "falcon_mamba"};
+    const char *usual = model_name;
+    for (size_t i = 0; i < VKS_COUNT(others); i++) {
+        model_name = others[i];
+        fail_loading(true);
+    }
+    model_name = usual;
 }
 
 // On a fresh device for each of the first 20 failures, so that compiling kernels fails too; then the kernels stay.
@@ -508,6 +530,7 @@ int main(int argc, char **argv) {
     int status = check_main(argc, argv,
                             (check_case[]){CHECK_RUN(host_memory_of_device),
                                            CHECK_RUN(host_memory_of_model),
+                                           CHECK_RUN(host_memory_of_mamba1),
                                            CHECK_RUN(host_memory_of_session),
                                            CHECK_RUN(host_memory_of_calls),
                                            CHECK_RUN(host_memory_of_a_life),
