@@ -43,6 +43,9 @@ static const vks_bench_entry gemm[] = {
      VKSSM_DTYPE_Q4_K,
      {2048, 2560, 10576},
      VKS_BENCH_X_F16},
+    {"gemm/m2048k5120n192/f16xf16", "x_proj of a 2.8B Mamba-1, float16", F16, {2048, 5120, 192}, VKS_BENCH_X_F16},
+    {"gemm/m512k5120n192/f16xf16", "the same of 512 tokens", F16, {512, 5120, 192}, VKS_BENCH_X_F16},
+    {"gemm/m2048k160n5120/f16xf16", "its dt_proj, float16", F16, {2048, 160, 5120}, VKS_BENCH_X_F16},
     {"gemm/m256k512n512/f16xf16", "a small product, all float16", F16, {256, 512, 512}, VKS_BENCH_X_F16},
     {"gemm/m256k512n512/bf16xbf16", "the same, all bfloat16", BF16, {256, 512, 512}, VKS_BENCH_X_BF16},
     {"gemm/m256k512n512/f32", "a small product", F32, {256, 512, 512}, VKS_BENCH_X_F32},
@@ -72,6 +75,7 @@ static const vks_bench_entry gemv[] = {
     {"gemv/k2560n10576/q4_k", "the same, Q4_K weights", VKSSM_DTYPE_Q4_K, {1, 2560, 10576}, VKS_BENCH_X_F32},
     {"gemv/k5120n2560/q8_0", "out_proj of one token, Q8_0 weights", VKSSM_DTYPE_Q8_0, {1, 5120, 2560}, VKS_BENCH_X_F32},
     {"gemv/k5120n2560/q4_0", "the same, Q4_0 weights", VKSSM_DTYPE_Q4_0, {1, 5120, 2560}, VKS_BENCH_X_F32},
+    {"gemv/k5120n192/f16", "x_proj of one token of a 2.8B Mamba-1", F16, {1, 5120, 192}, VKS_BENCH_X_F32},
     {"gemv/k768n3352/f16", "in_proj of one token of a 130M Mamba-2", F16, {1, 768, 3352}, VKS_BENCH_X_F32},
 };
 

@@ -35,6 +35,7 @@ static const vks_bench_entry models[] = {
     {"model/mamba-2.8b/prefill/t2048/f16", "the same, 2048 tokens", VKSSM_DTYPE_F16, MAMBA_2_8B(2048), PREFILL},
     {"model/mamba-2.8b/decode/b1/f16", "Mamba-1 of 2.8B parameters generates, greedily", VKSSM_DTYPE_F16, MAMBA_2_8B(1),
      DECODE},
+    {"model/mamba-2.8b/decode/b1/q8_0", "the same, Q8_0 weights", VKSSM_DTYPE_Q8_0, MAMBA_2_8B(1), DECODE},
     {"model/mamba2-130m/prefill/t512/f16", "Mamba-2 of 130M parameters reads 512 tokens", VKSSM_DTYPE_F16,
      MAMBA2_130M(512), PREFILL},
     {"model/mamba2-130m/prefill/t2048/f16", "the same, 2048 tokens", VKSSM_DTYPE_F16, MAMBA2_130M(2048), PREFILL},

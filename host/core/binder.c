@@ -69,14 +69,25 @@ static vks_tensor make_matrix(vkssm_dtype dtype, uint32_t n_row, uint32_t n_colu
     return matrix;
 }
 
-vkssm_status vks_bind_matrix(vks_binder *binder, const vkssm_named_tensor *source, uint32_t n_row, uint32_t n_column,
-                             vks_tensor *out) {
-    vkssm_dtype dtype = storage_type(binder, source->name, source->dtype, n_column);
+static vkssm_status add_matrix(vks_binder *binder, const vkssm_named_tensor *source, vkssm_dtype dtype, uint32_t n_row,
+                               uint32_t n_column, vks_tensor *out) {
     uint64_t size;
     *out = make_matrix(dtype, n_row, n_column, &size);
     note_matrix(binder, (uint64_t)n_row * n_column, dtype);
     return add(binder, &(vks_binder_item){
                            .out = out, .size = size, .n_part = 1, .parts = {{.source = *source}}, .is_matrix = true});
+}
+
+vkssm_status vks_bind_matrix(vks_binder *binder, const vkssm_named_tensor *source, uint32_t n_row, uint32_t n_column,
+                             vks_tensor *out) {
+    return add_matrix(binder, source, storage_type(binder, source->name, source->dtype, n_column), n_row, n_column,
+                      out);
+}
+
+vkssm_status vks_bind_float_matrix(vks_binder *binder, const vkssm_named_tensor *source, uint32_t n_row,
+                                   uint32_t n_column, vks_tensor *out) {
+    vkssm_dtype dtype = storage_type(binder, source->name, source->dtype, n_column);
+    return add_matrix(binder, source, vks_is_block_type(dtype) ? VKSSM_DTYPE_F16 : dtype, n_row, n_column, out);
 }
 
 vkssm_status vks_bind_array(vks_binder *binder, const vks_bind_part *parts, uint32_t n_part, uint32_t n_dim,

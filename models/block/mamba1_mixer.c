@@ -77,6 +77,13 @@ static vkssm_status bind_x_proj(const vks_bind *bind, const vks_mamba1_config *c
     return vks_bind_computed_matrix(bind->binder, "x_proj", spread, n_row * n_column, n_low(c), c->n_inner, out);
 }
 
+// The step multiplies by it inside its recurrence.
+static vkssm_status bind_dt_proj(const vks_bind *bind, const vks_mamba1_config *c, const char *name, vks_tensor *out) {
+    vkssm_named_tensor source;
+    VKS_TRY(vks_bind_find(bind, name, 2, (uint64_t[]){c->n_inner, c->n_rank}, &source));
+    return vks_bind_float_matrix(bind->binder, &source, c->n_inner, c->n_rank, out);
+}
+
 static vkssm_status bind_core(const vks_bind *bind, const vks_mamba1_config *c, const core_names *names,
                               vks_mamba1_core *core) {
     const uint64_t per_channel[] = {c->n_inner};
@@ -84,7 +91,7 @@ static vkssm_status bind_core(const vks_bind *bind, const vks_mamba1_config *c, 
     VKS_TRY(bind_conv(bind, c, names->conv_weight, &core->conv_weight));
     if (c->conv_bias) VKS_TRY(vks_bind_named_vector(bind, names->conv_bias, c->n_inner, &core->conv_bias));
     VKS_TRY(bind_x_proj(bind, c, names->x_proj, &core->x_proj));
-    VKS_TRY(vks_bind_named_matrix(bind, names->dt_weight, c->n_inner, c->n_rank, &core->dt_proj));
+    VKS_TRY(bind_dt_proj(bind, c, names->dt_weight, &core->dt_proj));
     VKS_TRY(vks_bind_find_a(bind, names->a_log, 2, (uint64_t[]){c->n_inner, c->n_state}, &a));
     VKS_TRY(vks_bind_array(bind->binder, &a, 1, 2, (uint32_t[]){c->n_inner, c->n_state}, &core->a));
     VKS_TRY(vks_bind_find(bind, names->dt_bias, 1, per_channel, &channels[0].source));
@@ -124,10 +131,6 @@ vkssm_status vks_mamba1_state(const vks_mamba1_config *c, vks_state_layout *layo
 }
 
 // ---- recording ------------------------------------------------------------------------------------------------------
-
-static bool is_float(vkssm_dtype dtype) {
-    return dtype == VKSSM_DTYPE_F32 || dtype == VKSSM_DTYPE_F16 || dtype == VKSSM_DTYPE_BF16;
-}
 
 // Each of the three parts of x_proj's outputs divided by its root mean square, in place.
 static vkssm_status norm_parts(const vks_mamba1_config *c, const vks_mamba1_mixer *mixer, const vks_op_target *target,
@@ -197,7 +200,7 @@ static vkssm_status record_core(const vks_mamba1_config *c, const vks_mamba1_mix
         .accumulate = reverse,
     };
     if (!both_directions(c)) scan.state = vks_state_get(&call->state, call->first_state + 1);
-    if (n_time == 1 && is_float(core->dt_proj.dtype)) { // the step multiplies by dt_proj itself
+    if (n_time == 1) { // the step multiplies by dt_proj itself
         scan.dt_weight = core->dt_proj;
     } else {
         vks_tensor wide;
