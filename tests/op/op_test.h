@@ -58,6 +58,67 @@ static inline void run_against_twin(gpu *g, const void *cases, size_t n_case, si
 #define RUN_AGAINST_TWIN(g, cases, record, factor)                                                                     \
     run_against_twin(g, cases, VKS_COUNT(cases), sizeof *(cases), record, factor)
 
+// Columns first ... first + count - 1 of rows of n_column values, densely.
+static inline float *op_gather(const float *rows, size_t n_row, uint32_t n_column, uint32_t first, uint32_t count) {
+    float *dense = gpu_alloc(n_row * count, sizeof *dense);
+    for (size_t row = 0; row < n_row; row++)
+        memcpy(dense + row * count, rows + row * n_column + first, count * sizeof *rows);
+    return dense;
+}
+
+// What the twin of a recurrence says: outputs, and the states of all slots. Sequence s has slot slots[s]; a slot that
+// no sequence has must keep its bits.
+typedef struct op_recurrence {
+    size_t n_y, n_state, n_slot, n_sequence; // n_state: of a slot
+    const int32_t *slots;
+    double *y, *scale, *state, *state_scale;
+} op_recurrence;
+
+// Room for n_y outputs; all slots as given. *own: the states of the sequences, zeros without `carried`, for the twin.
+static inline void op_recurrence_begin(op_recurrence *r, const float *given, bool carried, double **own) {
+    size_t n_all = r->n_slot * r->n_state, bytes = r->n_state * sizeof(double);
+    r->y = gpu_alloc(r->n_y, sizeof *r->y);
+    r->scale = gpu_alloc(r->n_y, sizeof *r->scale);
+    r->state = gpu_alloc(n_all, sizeof *r->state);
+    r->state_scale = gpu_alloc(n_all, sizeof *r->state_scale);
+    *own = gpu_alloc(r->n_sequence * r->n_state, sizeof **own);
+    for (size_t i = 0; i < n_all; i++)
+        r->state[i] = given[i];
+    for (size_t s = 0; carried && s < r->n_sequence; s++)
+        memcpy(*own + s * r->n_state, r->state + (size_t)r->slots[s] * r->n_state, bytes);
+}
+
+// The sequences' last states, and what roundings are relative to, to their slots.
+static inline void op_recurrence_end(op_recurrence *r, double *own, const double *own_scale) {
+    for (size_t s = 0; s < r->n_sequence; s++) {
+        size_t at = (size_t)r->slots[s] * r->n_state, bytes = r->n_state * sizeof(double);
+        memcpy(r->state + at, own + s * r->n_state, bytes);
+        memcpy(r->state_scale + at, own_scale + s * r->n_state, bytes);
+    }
+    vks_free(own);
+}
+
+static inline void op_recurrence_free(op_recurrence *r) {
+    vks_free(r->y);
+    vks_free(r->scale);
+    vks_free(r->state);
+    vks_free(r->state_scale);
+}
+
+// The same tokens in several ways: each is within the bound of the twin, so the last one, which is steps, and another
+// are within twice that.
+static inline void check_ways(const gpu *g, const op_recurrence *r, const vks_tensor *ys, const vks_tensor *states,
+                              int n_way, double factor) {
+    double *steps = gpu_alloc(r->n_y, sizeof *steps);
+    gpu_read(g, &ys[n_way - 1], steps);
+    for (int way = 0; way < n_way; way++) {
+        check_twin(g, "all ways: twin", &ys[way], r->y, r->scale, factor);
+        check_twin(g, "all ways: state", &states[way], r->state, r->state_scale, factor);
+        check_twin(g, "all ways: steps", &ys[way], steps, r->scale, 2 * factor);
+    }
+    vks_free(steps);
+}
+
 // With features masked: the selector's choice must do.
 static inline void run_masked(void (*run)(gpu *g)) {
     gpu *g = gpu_open(GPU_MASK_ALL);

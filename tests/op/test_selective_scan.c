@@ -77,7 +77,7 @@ typedef struct job {
     int32_t slots[N_PACKED], offsets[N_PACKED + 1];
     size_t first[N_PACKED + 1];
     uint32_t n_sequence, n_slot;
-    double *wanted, *scale, *wanted_state, *state_scale; // states of all slots
+    op_recurrence twin;
 } job;
 
 typedef struct input {
@@ -171,30 +171,19 @@ static vks_selective_scan place_op(gpu *g, const job *j, const input *in, vks_se
     return op;
 }
 
-static float *gather(const scan_case *c, const float *rows, uint32_t n_column, uint32_t first, uint32_t count) {
-    size_t n_row = (size_t)c->n_batch * c->n_time;
-    float *dense = gpu_alloc(n_row * count, sizeof *dense);
-    for (size_t row = 0; row < n_row; row++)
-        memcpy(dense + row * count, rows + row * n_column + first, count * sizeof *rows);
-    return dense;
-}
-
 static void compute(job *j, const input *in) {
     const scan_case *c = j->c;
     uint32_t n_bc = c->n_group * c->n_state, columns = (uint32_t)vks_align_up(n_bc, 2);
-    size_t n_y = (size_t)c->n_batch * c->n_time * c->n_channel, n_state = state_size(c), n_all = j->n_slot * n_state;
-    size_t n_own = j->n_sequence * n_state;
-    float *b = gather(c, in->bc, 2 * columns, 0, n_bc), *cc = gather(c, in->bc, 2 * columns, columns, n_bc);
-    double *state = gpu_alloc(n_own, sizeof *state), *magnitude = gpu_alloc(n_own, sizeof *magnitude);
-    double *scale = gpu_alloc(n_own, sizeof *scale);
-    j->wanted = gpu_alloc(n_y, sizeof *j->wanted);
-    j->scale = gpu_alloc(n_y, sizeof *j->scale);
-    j->wanted_state = gpu_alloc(n_all, sizeof *j->wanted_state);
-    j->state_scale = gpu_alloc(n_all, sizeof *j->state_scale); // 0 for slots not used: they must keep their bits
-    for (size_t i = 0; i < n_all; i++)
-        j->wanted_state[i] = in->state[i];
-    for (uint32_t s = 0; s < j->n_sequence && !(c->flags & STATELESS); s++)
-        memcpy(state + s * n_state, j->wanted_state + (size_t)j->slots[s] * n_state, n_state * sizeof *state);
+    size_t n_row = (size_t)c->n_batch * c->n_time, n_own = j->n_sequence * state_size(c);
+    float *b = op_gather(in->bc, n_row, 2 * columns, 0, n_bc),
+          *cc = op_gather(in->bc, n_row, 2 * columns, columns, n_bc);
+    double *state, *magnitude = gpu_alloc(n_own, sizeof *magnitude), *scale = gpu_alloc(n_own, sizeof *scale);
+    j->twin = (op_recurrence){.n_y = n_row * c->n_channel,
+                              .n_state = state_size(c),
+                              .n_slot = j->n_slot,
+                              .n_sequence = j->n_sequence,
+                              .slots = j->slots};
+    op_recurrence_begin(&j->twin, in->state, !(c->flags & STATELESS), &state);
     ref_selective_scan(&(ref_selective_scan_args){
         .n_sequence = j->n_sequence,
         .n_channel = c->n_channel,
@@ -216,25 +205,14 @@ static void compute(job *j, const input *in) {
         .state = state,
         .state_magnitude = magnitude,
         .state_scale = scale,
-        .y = j->wanted,
-        .scale = j->scale,
+        .y = j->twin.y,
+        .scale = j->twin.scale,
     });
-    for (uint32_t s = 0; s < j->n_sequence; s++) {
-        memcpy(j->wanted_state + (size_t)j->slots[s] * n_state, state + s * n_state, n_state * sizeof *state);
-        memcpy(j->state_scale + (size_t)j->slots[s] * n_state, scale + s * n_state, n_state * sizeof *state);
-    }
+    op_recurrence_end(&j->twin, state, scale);
     vks_free(b);
     vks_free(cc);
-    vks_free(state);
     vks_free(magnitude);
     vks_free(scale);
-}
-
-static void free_job(job *j) {
-    vks_free(j->wanted);
-    vks_free(j->scale);
-    vks_free(j->wanted_state);
-    vks_free(j->state_scale);
 }
 
 static void start_job(gpu *g, const scan_case *c, job *j) {
@@ -258,8 +236,8 @@ static void start_job(gpu *g, const scan_case *c, job *j) {
 }
 
 static void check_job(const gpu *g, job *j) {
-    check_twin(g, j->label, &j->y, j->wanted, j->scale, roundings);
-    if (j->state.address) check_twin(g, "  state", &j->state, j->wanted_state, j->state_scale, roundings);
+    check_twin(g, j->label, &j->y, j->twin.y, j->twin.scale, roundings);
+    if (j->state.address) check_twin(g, "  state", &j->state, j->twin.state, j->twin.state_scale, roundings);
 }
 
 static void run_table(gpu *g, const scan_case *table, size_t n) {
@@ -278,7 +256,7 @@ static void run_table(gpu *g, const scan_case *table, size_t n) {
     CHECK(gpu_run(g));
     for (size_t i = 0; i < n; i++) {
         check_job(g, &jobs[i]);
-        free_job(&jobs[i]);
+        op_recurrence_free(&jobs[i].twin);
     }
     vks_free(jobs);
 }
@@ -308,23 +286,23 @@ CHECK_CASE(masked) {
     run_masked(run_step);
 }
 
-// The same tokens at once, in segments, and one by one: each is within the bound of the twin, so two are within twice
-// that.
+// The same tokens at once, in segments, and one by one.
 CHECK_CASE(all_ways_agree) {
     gpu *g = gpu_open(0);
     static const scan_case c = {1, 70, 34, 1, 16, F32, F32, GATE | SLOTS, PLAIN, 0, {0}};
     static const vks_selective_scan_tuning tunings[] = {{0}, {.n_segment = 2}, {.n_lane = 2, .n_segment = 3}, {0}};
     enum { WAYS = VKS_COUNT(tunings) };
-    job j[WAYS];
+    job j;
+    vks_tensor ys[WAYS], states[WAYS];
     vks_kernels_force(g->target.kernels, "selective_scan_tiled");
     gpu_begin(g);
-    start_job(g, &c, &j[0]);
-    input in = place_input(g, &c, &j[0], 77);
-    compute(&j[0], &in);
+    start_job(g, &c, &j);
+    input in = place_input(g, &c, &j, 77);
+    compute(&j, &in);
     for (int way = 0; way < WAYS; way++) {
-        vks_selective_scan op = place_op(g, &j[0], &in, tunings[way]);
-        j[way].y = op.y;
-        j[way].state = op.state;
+        vks_selective_scan op = place_op(g, &j, &in, tunings[way]);
+        ys[way] = op.y;
+        states[way] = op.state;
         if (way + 1 < WAYS) CHECK_OK(vks_op_selective_scan(&g->target, &op));
         for (uint32_t t = 0; way + 1 == WAYS && t < c.n_time; t++) {
             vks_selective_scan one = op;
@@ -336,17 +314,9 @@ CHECK_CASE(all_ways_agree) {
     }
     CHECK(gpu_run(g));
     vks_kernels_force(g->target.kernels, NULL);
-    size_t n = (size_t)c.n_time * c.n_channel;
-    double *steps = gpu_alloc(n, sizeof *steps);
-    gpu_read(g, &j[WAYS - 1].y, steps);
-    for (int way = 0; way < WAYS; way++) {
-        check_twin(g, "all ways: twin", &j[way].y, j[0].wanted, j[0].scale, roundings);
-        check_twin(g, "all ways: state", &j[way].state, j[0].wanted_state, j[0].state_scale, roundings);
-        check_twin(g, "all ways: steps", &j[way].y, steps, j[0].scale, 2 * roundings);
-    }
-    vks_free(steps);
+    check_ways(g, &j.twin, ys, states, WAYS, roundings);
     free_input(&in);
-    free_job(&j[0]);
+    op_recurrence_free(&j.twin);
 }
 
 CHECK_CASE(refuses) {

@@ -88,7 +88,7 @@ typedef struct job {
     const ssd_case *c;
     vks_tensor y, state;
     int32_t slots[4];
-    double *wanted, *scale, *wanted_state, *state_scale; // states of all slots
+    op_recurrence twin;
 } job;
 
 // What operators read, kept so that several of them can work on the same input.
@@ -172,31 +172,18 @@ static vks_ssd place_op(gpu *g, const job *j, const input *in, uint32_t chunk) {
     return op;
 }
 
-static float *gather(const ssd_case *c, const float *rows, uint32_t n_column, uint32_t first, uint32_t count) {
-    size_t n_row = (size_t)c->n_sequence * c->n_time;
-    float *dense = gpu_alloc(n_row * count, sizeof *dense);
-    for (size_t row = 0; row < n_row; row++)
-        memcpy(dense + row * count, rows + row * n_column + first, count * sizeof *rows);
-    return dense;
-}
-
 static void compute(job *j, const input *in) {
     const ssd_case *c = j->c;
-    uint32_t n_x = c->n_head * c->n_width, n_b = c->n_group * c->n_state, n_conv = n_x + 2 * n_b;
-    size_t n_y = (size_t)c->n_sequence * c->n_time * n_x, n_state = state_size(c), n_all = n_slot_of(c) * n_state;
-    float *x = gather(c, in->conv, n_conv, 0, n_x), *b = gather(c, in->conv, n_conv, n_x, n_b);
-    float *cc = gather(c, in->conv, n_conv, n_x + n_b, n_b), *dt = gather(c, in->dt, c->n_head + 6, 6, c->n_head);
-    double *state = gpu_alloc(c->n_sequence * n_state, sizeof *state);
-    double *magnitude = gpu_alloc(c->n_sequence * n_state, sizeof *magnitude);
-    double *past = gpu_alloc(n_y, sizeof *past), *state_past = gpu_alloc(c->n_sequence * n_state, sizeof *state_past);
-    j->wanted = gpu_alloc(n_y, sizeof *j->wanted);
-    j->scale = gpu_alloc(n_y, sizeof *j->scale);
-    j->wanted_state = gpu_alloc(n_all, sizeof *j->wanted_state);
-    j->state_scale = gpu_alloc(n_all, sizeof *j->state_scale); // 0 for slots not used: they must keep their bits
-    for (size_t i = 0; i < n_all; i++)
-        j->wanted_state[i] = in->state[i];
-    for (uint32_t s = 0; s < c->n_sequence; s++)
-        memcpy(state + s * n_state, j->wanted_state + (size_t)j->slots[s] * n_state, n_state * sizeof *state);
+    uint32_t n_x = c->n_head * c->n_width, n_b = c->n_group * c->n_state, n_conv = n_x + 2 * n_b, n_dt = c->n_head + 6;
+    size_t n_row = (size_t)c->n_sequence * c->n_time, n_y = n_row * n_x, n_own = c->n_sequence * state_size(c);
+    float *x = op_gather(in->conv, n_row, n_conv, 0, n_x), *b = op_gather(in->conv, n_row, n_conv, n_x, n_b);
+    float *cc = op_gather(in->conv, n_row, n_conv, n_x + n_b, n_b);
+    float *dt = op_gather(in->dt, n_row, n_dt, 6, c->n_head);
+    double *state, *magnitude = gpu_alloc(n_own, sizeof *magnitude);
+    double *past = gpu_alloc(n_y, sizeof *past), *state_past = gpu_alloc(n_own, sizeof *state_past);
+    j->twin = (op_recurrence){
+        .n_y = n_y, .n_state = state_size(c), .n_slot = n_slot_of(c), .n_sequence = c->n_sequence, .slots = j->slots};
+    op_recurrence_begin(&j->twin, in->state, true, &state);
     ref_ssd_args args = {
         .n_sequence = c->n_sequence,
         .n_time = c->n_time,
@@ -215,8 +202,8 @@ static void compute(job *j, const input *in) {
         .dt_max = c->dt_max,
         .state = state,
         .state_scale = magnitude,
-        .y = j->wanted,
-        .scale = j->scale,
+        .y = j->twin.y,
+        .scale = j->twin.scale,
         .past = past,
         .state_past = state_past,
         .chunk = c->chunk ? c->chunk : 64,
@@ -224,28 +211,17 @@ static void compute(job *j, const input *in) {
     ref_ssd(&args);
     double more = decay_roundings * args.largest_decay / roundings;
     for (size_t i = 0; i < n_y; i++)
-        j->scale[i] += more * past[i];
-    for (size_t i = 0; i < c->n_sequence * n_state; i++)
+        j->twin.scale[i] += more * past[i];
+    for (size_t i = 0; i < n_own; i++)
         magnitude[i] += more * state_past[i];
-    for (uint32_t s = 0; s < c->n_sequence; s++) {
-        memcpy(j->wanted_state + (size_t)j->slots[s] * n_state, state + s * n_state, n_state * sizeof *state);
-        memcpy(j->state_scale + (size_t)j->slots[s] * n_state, magnitude + s * n_state, n_state * sizeof *state);
-    }
+    op_recurrence_end(&j->twin, state, magnitude);
     vks_free(x);
     vks_free(b);
     vks_free(cc);
     vks_free(dt);
-    vks_free(state);
     vks_free(magnitude);
     vks_free(past);
     vks_free(state_past);
-}
-
-static void free_job(job *j) {
-    vks_free(j->wanted);
-    vks_free(j->scale);
-    vks_free(j->wanted_state);
-    vks_free(j->state_scale);
 }
 
 static void start_job(gpu *g, const ssd_case *c, job *j) {
@@ -262,8 +238,8 @@ static void check_job(const gpu *g, job *j) {
     double allowed = roundings;
     if (j->c->x != F32 && fits_matrices(j->c) && g->caps->features & VKS_FEATURE_COOPERATIVE_MATRIX)
         allowed += matrix_roundings[j->c->x];
-    check_twin(g, j->label, &j->y, j->wanted, j->scale, allowed);
-    check_twin(g, "  state", &j->state, j->wanted_state, j->state_scale, allowed);
+    check_twin(g, j->label, &j->y, j->twin.y, j->twin.scale, allowed);
+    check_twin(g, "  state", &j->state, j->twin.state, j->twin.state_scale, allowed);
 }
 
 static void run_table(gpu *g, const ssd_case *table, size_t n) {
@@ -282,7 +258,7 @@ static void run_table(gpu *g, const ssd_case *table, size_t n) {
     CHECK(gpu_run(g));
     for (size_t i = 0; i < n; i++) {
         check_job(g, &jobs[i]);
-        free_job(&jobs[i]);
+        op_recurrence_free(&jobs[i].twin);
     }
     vks_free(jobs);
 }
@@ -322,14 +298,14 @@ static void run_gated(gpu *g) {
         compute(&jobs[i], &in);
         free_input(&in);
         for (size_t k = 0; k < (size_t)c->n_sequence * n_y; k++) {
-            jobs[i].wanted[k] *= ref_silu(gates[i][k]);
-            jobs[i].scale[k] *= fabs(ref_silu(gates[i][k])) + 1e-6; // silu is off by a few roundings of itself
+            jobs[i].twin.y[k] *= ref_silu(gates[i][k]);
+            jobs[i].twin.scale[k] *= fabs(ref_silu(gates[i][k])) + 1e-6; // silu is off by a few roundings of itself
         }
     }
     CHECK(gpu_run(g));
     for (size_t i = 0; i < VKS_COUNT(step_cases); i++) {
         check_job(g, &jobs[i]);
-        free_job(&jobs[i]);
+        op_recurrence_free(&jobs[i].twin);
         vks_free(gates[i]);
     }
 }
@@ -351,22 +327,22 @@ CHECK_CASE(masked) {
     run_masked(run_step);
 }
 
-// The same tokens by chunks of 8, 16, 64 and one by one. Each is within the bound of the twin, so two are within twice
-// that.
+// The same tokens by chunks of 8, 16, 64 and one by one.
 CHECK_CASE(all_ways_agree) {
     gpu *g = gpu_open(0);
     static const ssd_case c = {1, 70, 4, 2, 8, 16, 64, F32, F32, true, LIMITED};
     static const uint32_t chunks[] = {8, 16, 64};
     enum { WAYS = 4 };
-    job j[WAYS];
+    job j;
+    vks_tensor ys[WAYS], states[WAYS];
     gpu_begin(g);
-    start_job(g, &c, &j[0]);
+    start_job(g, &c, &j);
     input in = place_input(g, &c, 77);
-    compute(&j[0], &in);
+    compute(&j, &in);
     for (int way = 0; way < WAYS; way++) {
-        vks_ssd op = place_op(g, &j[0], &in, way < 3 ? chunks[way] : 0);
-        j[way].y = op.y;
-        j[way].state = op.state;
+        vks_ssd op = place_op(g, &j, &in, way < 3 ? chunks[way] : 0);
+        ys[way] = op.y;
+        states[way] = op.state;
         if (way < 3) CHECK_OK(vks_op_ssd(&g->target, &op));
         for (uint32_t t = 0; way == 3 && t < c.n_time; t++) {
             vks_ssd one = op;
@@ -377,17 +353,9 @@ CHECK_CASE(all_ways_agree) {
         }
     }
     CHECK(gpu_run(g));
-    size_t n = (size_t)c.n_time * c.n_head * c.n_width;
-    double *steps = gpu_alloc(n, sizeof *steps);
-    gpu_read(g, &j[3].y, steps);
-    for (int way = 0; way < WAYS; way++) {
-        check_twin(g, "all ways: twin", &j[way].y, j[0].wanted, j[0].scale, roundings);
-        check_twin(g, "all ways: state", &j[way].state, j[0].wanted_state, j[0].state_scale, roundings);
-        check_twin(g, "all ways: steps", &j[way].y, steps, j[0].scale, 2 * roundings);
-    }
-    vks_free(steps);
+    check_ways(g, &j.twin, ys, states, WAYS, roundings);
     free_input(&in);
-    free_job(&j[0]);
+    op_recurrence_free(&j.twin);
 }
 
 CHECK_CASE(refuses) {
