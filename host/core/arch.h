@@ -28,7 +28,7 @@ typedef enum vks_transform {
 // vkssm_model_load asked for), rows padded with zeros to a multiple of 8.
 vkssm_status vks_bind_matrix(vks_binder *binder, const vkssm_named_tensor *source, uint32_t n_row, uint32_t n_column,
                              vks_tensor *out);
-// The same for what other operators read, which take no block types: float16 where those are asked for or found.
+// The same for what other operators read too, which take no block types: float16 where those are asked for or found.
 vkssm_status vks_bind_float_matrix(vks_binder *binder, const vkssm_named_tensor *source, uint32_t n_row,
                                    uint32_t n_column, vks_tensor *out);
 // A float32 array [shape], made of `n_part` sources one after the other, each through its transform.

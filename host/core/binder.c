@@ -80,14 +80,15 @@ static vkssm_status add_matrix(vks_binder *binder, const vkssm_named_tensor *sou
 
 vkssm_status vks_bind_matrix(vks_binder *binder, const vkssm_named_tensor *source, uint32_t n_row, uint32_t n_column,
                              vks_tensor *out) {
-    return add_matrix(binder, source, storage_type(binder, source->name, source->dtype, n_column), n_row, n_column,
-                      out);
+    vkssm_dtype dtype = storage_type(binder, source->name, source->dtype, n_column);
+    return add_matrix(binder, source, dtype, n_row, n_column, out);
 }
 
 vkssm_status vks_bind_float_matrix(vks_binder *binder, const vkssm_named_tensor *source, uint32_t n_row,
                                    uint32_t n_column, vks_tensor *out) {
     vkssm_dtype dtype = storage_type(binder, source->name, source->dtype, n_column);
-    return add_matrix(binder, source, vks_is_block_type(dtype) ? VKSSM_DTYPE_F16 : dtype, n_row, n_column, out);
+    if (vks_is_block_type(dtype)) dtype = VKSSM_DTYPE_F16;
+    return add_matrix(binder, source, dtype, n_row, n_column, out);
 }
 
 vkssm_status vks_bind_array(vks_binder *binder, const vks_bind_part *parts, uint32_t n_part, uint32_t n_dim,

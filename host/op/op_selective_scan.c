@@ -5,7 +5,7 @@
 #include "shaders/params/selective_scan_params.h"
 #include "shaders/params/selective_step.h"
 
-enum { MAX_STATE = 256, MAX_LANE = 16, MAX_SHARED = 32768 };
+enum { MAX_STATE = 256, MAX_LANE = 16, MAX_SHARED = 32768, MANY_ROWS = 16384, ENOUGH_LANES = 16384 };
 
 typedef struct sizes {
     uint32_t n_batch, n_sequence, n_time, n_channel, n_group, n_state, rank;
@@ -193,8 +193,8 @@ static vkssm_status step(const vks_op_target *target, const vks_selective_scan *
 // ---- sequences ------------------------------------------------------------------------------------------------------
 
 typedef struct plan {
-    uint32_t shader, wg_size, n_lane, tile, n_segment, n_poly, unroll;
-    bool full;
+    uint32_t shader, wg_size, n_lane, tile, batch, n_segment;
+    bool paired, full;
 } plan;
 
 static uint32_t min_u32(uint32_t a, uint32_t b) {
@@ -205,27 +205,45 @@ static bool is_tiled(const plan *p) {
     return p->shader == VKS_SHADER_selective_scan_tiled || p->shader == VKS_SHADER_selective_scan_tiled_sg;
 }
 
-// Bytes of shared memory of a tile; as selective_scan_tiled.comp counts them.
+// Bytes of shared memory, as selective_tile.glsl counts them: two tiles of dt, dt x, y, B and C.
 static uint32_t shared_size(const plan *p, uint32_t n_state) {
-    bool subgroup = p->shader == VKS_SHADER_selective_scan_tiled_sg;
     uint32_t row = 16 * (p->tile / 4 + 1), n_channel = p->wg_size / p->n_lane;
-    return row * (2 * n_channel + (subgroup ? n_channel : p->wg_size) + 2 * (uint32_t)vks_align_up(n_state, p->n_lane));
+    uint32_t n_pair = vks_div_up(n_state, 2 * p->n_lane) * p->n_lane;
+    bool subgroup = p->shader == VKS_SHADER_selective_scan_tiled_sg;
+    uint32_t parts = subgroup ? 0 : 4 * p->wg_size * p->batch; // sums on their way
+    return 2 * (2 * n_channel * row + 4 * p->tile * n_channel + 16 * p->tile * n_pair + parts);
 }
 
-// Lanes, tile and workgroup for the number of states; a tile of many states is short.
+// Whether pairs of float32 begin on 8 bytes everywhere.
+static bool has_pairs(const vks_selective_scan *op, const sizes *s) {
+    const vks_tensor *tensors[] = {&op->x, &op->dt, &op->b, &op->c, &op->gate, &op->y};
+    bool even = s->n_channel % 2 == 0 && s->n_state % 2 == 0;
+    for (size_t i = 0; i < VKS_COUNT(tensors); i++)
+        even = even && tensors[i]->address % 8 == 0 && tensors[i]->stride[1] % 2 == 0;
+    return even;
+}
+
+// Lanes, tile and workgroup for the number of states. Small tiles: the driver of NVIDIA's H100 and H200 gives a
+// multiprocessor 64 KiB of shared memory, whatever workgroups ask for, and few that fit are few warps that hide each
+// other's latency.
 static void choose_tile(const vks_selective_scan *op, const sizes *s, uint32_t n_lane_max, plan *p) {
     const vks_selective_scan_tuning *tuning = &op->tuning;
     uint64_t n_row = (uint64_t)s->n_sequence * s->n_channel;
-    p->wg_size = tuning->wg_size ? tuning->wg_size : 128;
-    p->n_lane = tuning->n_lane ? tuning->n_lane : s->n_state > 64 ? 16 : n_row >= 16384 ? 4 : 8;
-    p->n_lane = min_u32(p->n_lane, n_lane_max);
+    bool many = n_row >= MANY_ROWS;
+    p->n_lane = tuning->n_lane ? tuning->n_lane : s->n_state > 64 ? 16 : many ? 2 : 8;
+    while (!tuning->n_lane && p->n_lane < 8 && s->n_state > 8 * p->n_lane)
+        p->n_lane *= 2; // a lane's states are registers
+    while (p->n_lane > 1 && (p->n_lane > n_lane_max || p->n_lane >= s->n_state))
+        p->n_lane /= 2;
+    p->wg_size = tuning->wg_size ? tuning->wg_size : n_row * p->n_lane < ENOUGH_LANES ? 128 : 64;
     // A workgroup's channels are of one group.
     while (s->n_group > 1 && p->wg_size > 2 * p->n_lane && s->n_channel / s->n_group % (p->wg_size / p->n_lane) != 0)
         p->wg_size /= 2;
-    p->tile = tuning->tile ? tuning->tile : 32;
-    while (p->tile > 4 && shared_size(p, s->n_state) > MAX_SHARED)
-        p->tile /= 2;
-    if (tuning->n_poly) p->n_poly = tuning->n_poly - 1;
+    p->tile = tuning->tile ? tuning->tile : p->n_lane < 4 ? 8 : 16;
+    p->batch = tuning->batch ? tuning->batch : s->n_state > 8 * p->n_lane ? 4 : 8;
+    for (; p->tile > 4 && shared_size(p, s->n_state) > MAX_SHARED; p->tile /= 2)
+        p->batch = min_u32(p->batch, p->tile / 2);
+    p->batch = min_u32(p->batch, p->tile);
 }
 
 // Mesa's CPU driver leaves all loops of an invocation after 65,535 rounds in all. Kernels that walk through time token
@@ -244,9 +262,9 @@ static uint32_t choose_segments(const vks_selective_scan *op, const sizes *s, bo
     if (op->tuning.n_segment) return min_u32(op->tuning.n_segment, 64);
     uint32_t n_tile = vks_div_up(s->n_time, p->tile);
     if (cpu) return min_u32(vks_div_up(n_tile, CPU_ROUNDS / CPU_TILE_ROUNDS), CPU_MAX_SEGMENT);
-    const uint64_t enough = 16384, wanted = 65536;
+    const uint64_t wanted = 65536;
     uint64_t n_lane = (uint64_t)s->n_sequence * s->n_channel * p->n_lane;
-    if (n_lane >= enough) return 1; // below, there are few sequences
+    if (n_lane >= ENOUGH_LANES) return 1; // below, there are few sequences
     n_tile = vks_div_up(s->n_time, p->tile * s->n_sequence);
     uint32_t most = n_tile / 8;
     return most < 2 ? 1 : min_u32(min_u32((uint32_t)(wanted / n_lane), most), 32);
@@ -278,8 +296,9 @@ static plan plan_of(const vks_kernels *kernels, const vks_selective_scan *op, co
         if (p.wg_size % traits.subgroup_size != 0) p.shader = tiled; // small groups: no full subgroups
     }
     if (p.shader == tiled) choose_tile(op, s, MAX_LANE, &p);
-    p.unroll = min_u32(op->tuning.unroll ? op->tuning.unroll : traits.cpu ? 1 : 4, p.tile / 4);
-    p.full = !traits.cpu || op->tuning.unroll; // CPUs take long to compile what they do not prefer
+    p.paired = has_pairs(op, s);
+    p.full = !traits.cpu || op->tuning.batch; // CPUs take long to compile what they do not prefer
+    if (!p.full) p.batch = 4;
     p.n_segment = choose_segments(op, s, traits.cpu, &p);
     return p;
 }
@@ -344,7 +363,7 @@ static vkssm_status whole(const vks_op_target *target, const vks_selective_scan 
         .n_segment = p.n_segment,
     };
     uint32_t constants[] = {p.wg_size,    op->x.dtype, op->y.dtype, s->n_channel, s->n_state, s->n_group,
-                            flags_of(op), p.n_lane,    p.tile,      p.n_poly,     p.unroll,   p.full};
+                            flags_of(op), p.n_lane,    p.tile,      p.batch,      p.paired,   p.full};
     uint32_t channels_per_group = is_tiled(&p) ? p.wg_size / p.n_lane : 2 * p.wg_size;
     vks_access segments = vks_reads(&op->scratch), segments_w = vks_writes(&op->scratch);
     vks_access accesses[] = {vks_reads(&op->x),     vks_reads(&op->dt),    vks_reads(&op->b),       vks_reads(&op->c),

@@ -106,8 +106,7 @@ typedef struct vks_selective_scan_tuning { // all 0: chosen for shape and device
     uint32_t tile;      // tokens that pass through shared memory at a time: a power of two from 4
     uint32_t n_segment; // stretches of time: 1 or more
     uint32_t wg_size;   // invocations of a workgroup: a power of two
-    uint32_t n_poly;    // exponentials by polynomials, of a lane's for 4 tokens, plus 1
-    uint32_t unroll;    // groups of 4 tokens whose code is written out: a power of two
+    uint32_t batch;     // tokens whose code is written out: a power of two from 4, at most tile
 } vks_selective_scan_tuning;
 typedef struct vks_selective_scan {
     vks_tensor x;        // [B, T, D] F32, F16 or BF16; all that follow are of its type unless another one is named

@@ -27,22 +27,6 @@ float time_step(float x) {
     return fma(p, u, max(x, 0.0));
 }
 
-// 2^v for v <= 127, without the special function unit: 2^round(v) by its bits, the rest by 1 + f q(f), of degree 5 and
-// fitted to 2^f on [-1/2, 1/2] with the least relative error, 9.2e-8; with roundings below 1.6e-7. Exact for 0, which is what
-// tokens past the end have. Results below 2^-126 become 2^-126.
-float exp2_polynomial(float v) {
-    v = max(v, -126.0);
-    precise float shifted = v + 12582912.0; // 1.5 2^23: the integer part stands in the lowest bits
-    precise float f = v - (shifted - 12582912.0);
-    float p = 0.00132647271;
-    p = fma(p, f, 0.00967151264);
-    p = fma(p, f, 0.0555073374);
-    p = fma(p, f, 0.240222421);
-    p = fma(p, f, 0.693146978);
-    p = fma(p, f, 1.0);
-    return uintBitsToFloat(floatBitsToUint(p) + (floatBitsToUint(shifted) << 23));
-}
-
 uint slot_of(uint sequence) {
     return is_null(params.slots) ? sequence : Words(params.slots).at[sequence];
 }

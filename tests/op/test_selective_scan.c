@@ -48,8 +48,8 @@ static const scan_case cases[] = {
     {1, 90, 34, 1, 16, F16, F16, PACKED | GATE | REVERSE | SLOTS, PLAIN, SEGMENTS(3)},
     {1, 70, 18, 1, 5, BF16, BF16, STATELESS, EXTREME, SEGMENTS(7)},
     // other divisions of the work
-    {1, 70, 34, 1, 16, F32, F32, GATE, PLAIN, 0, {.n_lane = 2, .tile = 16, .n_poly = 9, .unroll = 2}},
-    {1, 70, 34, 1, 16, F16, F16, GATE, PLAIN, 0, {.n_lane = 16, .tile = 64, .n_segment = 2}},
+    {1, 70, 34, 1, 16, F32, F32, GATE, PLAIN, 0, {.n_lane = 2, .tile = 16, .batch = 16}},
+    {1, 70, 34, 1, 16, F16, F16, GATE, PLAIN, 0, {.n_lane = 16, .tile = 32, .batch = 4, .n_segment = 2}},
 };
 
 // As many states as there may be: by the kernel that the device prefers, since long code takes CPUs long to compile.
