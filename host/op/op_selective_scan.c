@@ -223,9 +223,8 @@ static bool has_pairs(const vks_selective_scan *op, const sizes *s) {
     return even;
 }
 
-// Lanes, tile and workgroup for the number of states. Small tiles: the driver of NVIDIA's H100 and H200 gives a
-// multiprocessor 64 KiB of shared memory, whatever workgroups ask for, and few that fit are few warps that hide each
-// other's latency.
+// Lanes, tile and workgroup for the number of states. Small tiles: an H200 runs no more workgroups at a time than fit
+// into 64 KiB of a multiprocessor's shared memory, and few of them hide little of each other's latency.
 static void choose_tile(const vks_selective_scan *op, const sizes *s, uint32_t n_lane_max, plan *p) {
     const vks_selective_scan_tuning *tuning = &op->tuning;
     uint64_t n_row = (uint64_t)s->n_sequence * s->n_channel;
