@@ -119,6 +119,10 @@ void vks_device_fail_memory_after(vks_device *device, uint64_t n) {
     atomic_store(&device->n_memory_until_failure, n);
 }
 
+void vks_device_limit_allocation(vks_device *device, uint64_t size) {
+    device->probe.caps.max_allocation_size = size;
+}
+
 static bool must_fail(vks_device *device) {
     uint_fast64_t n = atomic_load(&device->n_memory_until_failure);
     if (n == UINT64_MAX) return false;

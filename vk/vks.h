@@ -97,6 +97,8 @@ vkssm_status vks_device_list(const vks_device_params *params, vks_caps **caps, u
 // device.
 void vks_device_fail_memory_after(vks_device *device, uint64_t n);
 void vks_device_lose(vks_device *device);
+// For tests: the largest allocation from now on.
+void vks_device_limit_allocation(vks_device *device, uint64_t size);
 // The host application found the device lost.
 void vks_device_report_lost(vks_device *device);
 

@@ -66,6 +66,8 @@ typedef struct vks_state_view {
     uint64_t address; // of the first slot seen
     uint32_t n_slot;  // slots seen
     bool by_array;    // an array of all slots, without gaps, then the next array; else a slot with all arrays, then the next
+    const struct vks_state_part *parts; // or where the arrays lie in several buffers of all slots (`address` is not used):
+    uint32_t n_part, first_slot;        // the first slot seen
 } vks_state_view;
 // Array `index`: [n_slot, shape...].
 vks_tensor vks_state_get(const vks_state_view *view, uint32_t index);

@@ -54,13 +54,18 @@ static const vks_bench_entry models[] = {
     {"model/mamba2-2.7b/prefill/t512/q8_0", "512 tokens, Q8_0 weights", VKSSM_DTYPE_Q8_0, MAMBA2_2_7B(512), PREFILL},
     {"model/mamba2-2.7b/decode/b1/f16", "Mamba-2 of 2.7B parameters generates, greedily", VKSSM_DTYPE_F16,
      MAMBA2_2_7B(1), DECODE},
-    {"model/mamba2-2.7b/decode/b1/q8_0", "the same, Q8_0 weights", VKSSM_DTYPE_Q8_0, MAMBA2_2_7B(1), DECODE},
-    {"model/mamba2-2.7b/decode/b1/q4_0", "the same, Q4_0 weights and Q8_0 embedding", VKSSM_DTYPE_Q4_0, MAMBA2_2_7B(1),
+    {"model/mamba2-2.7b/decode/b1/q8_0", "the same, Q8_0 weights, inputs in codes of 8 bits", VKSSM_DTYPE_Q8_0, MAMBA2_2_7B(1), DECODE},
+    {"model/mamba2-2.7b/decode/b1/q4_0", "the same, Q4_0 weights and Q8_0 embedding, inputs in codes of 8 bits", VKSSM_DTYPE_Q4_0, MAMBA2_2_7B(1),
      DECODE},
     {"model/mamba2-2.7b/decode/b16/f16",
      "float16 weights, 16 sequences at once; tokens of all of them",
      VKSSM_DTYPE_F16,
      {64, 2560, 80, 16, 16},
+     DECODE},
+    {"model/mamba2-2.7b/decode/b64/f16",
+     "the same for 64 sequences at once",
+     VKSSM_DTYPE_F16,
+     {64, 2560, 80, 64, 64},
      DECODE},
 };
 
@@ -146,7 +151,8 @@ static vkssm_status call_decode(void *user) {
 }
 
 static vkssm_status open_session(model_run *r, bool timestamps) {
-    const vkssm_session_params params = {.n_slot = sequences_of(r->entry), .timestamps = timestamps};
+    const vkssm_session_params params = {
+        .n_slot = sequences_of(r->entry), .timestamps = timestamps, .coded_inputs = true};
     VKS_TRY(vkssm_session_create(r->model, &params, &r->session));
     const int32_t first[] = {1, 2, 3, 4};
     for (uint32_t i = 0; i < params.n_slot; i++)

@@ -13,6 +13,7 @@
 #include <vkssm/session.h>
 
 #include "core_model.h"
+#include "state.h"
 #include "vk/vks.h"
 
 // A slot's contents kept elsewhere: state, then logits.
@@ -56,6 +57,7 @@ enum {
     VKS_MAX_BURST = 32,    // steps of a submission; no more than the ring holds
     VKS_MAX_HISTORY = 320, // a checkpoint is renewed before more tokens are read
     VKS_SPARE_SLOTS = 2,   // behind the caller's: the parked one, the checkpoint
+    VKS_MAX_PART = 16,
 };
 
 struct vkssm_session {
@@ -68,8 +70,10 @@ struct vkssm_session {
     uint64_t n_use;  // of the prefix cache
     vks_arena *kept_arena;
 
-    vks_arena *state_arena, *scratch_arena, *upload_arena, *readback_arena;
-    vks_buffer state;       // [n_slot + VKS_SPARE_SLOTS] of the model's layout
+    vks_arena *state_arena, *slot_arena, *scratch_arena, *upload_arena, *readback_arena;
+    vks_state_part parts[VKS_MAX_PART]; // of the states: the model's layout, cut where an allocation would be too large
+    vks_buffer part_buffers[VKS_MAX_PART]; // [n_slot + VKS_SPARE_SLOTS] of the part
+    uint32_t n_part;
     vks_buffer slot_logits; // [n_slot + VKS_SPARE_SLOTS, V]
     vks_buffer adjust;      // [n_slot + VKS_SPARE_SLOTS, 2, V] biases and tokens seen
     vks_buffer logits;      // [n_logit_row, V] of the piece or step under way
@@ -96,6 +100,7 @@ struct vkssm_session {
     int32_t history[VKS_MAX_HISTORY];
     struct vks_session_recording *recording; // work recorded for a host application; NULL until prepared
 
+    bool coded_inputs;
     bool timestamps;
     vkssm_scope *scopes;
     size_t n_scope, scope_capacity;
@@ -120,6 +125,16 @@ vks_state_view vks_session_state(const vkssm_session *session, uint32_t first_sl
 vks_plan vks_session_plan(const vkssm_session *session, vks_recorder *recorder);
 // Bytes between rows of logits, and row i of slot_logits.
 uint64_t vks_session_logit_row_size(const vkssm_session *session);
+
+// session_parts.c
+// The states of all slots, in as many buffers as it takes.
+vkssm_status vks_session_take_states(vkssm_session *session);
+void vks_session_record_clear(vkssm_session *session, vks_recorder *recorder, uint32_t first_slot, uint32_t n_slot);
+void vks_session_record_copy_state(vkssm_session *session, vks_recorder *recorder, uint32_t from, uint32_t to);
+// The state of a slot as one range of a buffer, from byte `offset` on; `back`: from there to the slot.
+void vks_session_record_state(vkssm_session *session, vks_recorder *recorder, uint32_t slot, const vks_buffer *buffer,
+                              uint64_t offset, bool back);
+vkssm_status vks_session_upload_state(vkssm_session *session, vks_upload *upload, uint32_t slot, const void *floats);
 
 // session_warm.c
 // Run every kernel once where drivers compile that late; leaves slot 0 with a state to be cleared.

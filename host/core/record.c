@@ -5,6 +5,7 @@
 
 #include "host/base/alloc.h"
 
+enum { MAX_KEEP = 24 };   // buffers whose contents survive a measurement
 enum { MAX_UNIT = 8192 }; // operators that are timed one by one
 
 double vks_cost_us(const vks_cost *cost) {
@@ -87,7 +88,7 @@ done:
 vkssm_status vks_record_measure(vks_device *device, const char *what, vks_record_body *body, void *user,
                                 const vks_buffer *const *keep, uint32_t n_keep, vks_cost *out) {
     vks_arena *arena = NULL;
-    vks_buffer copies[4];
+    vks_buffer copies[MAX_KEEP];
     uint64_t size = 0;
     vkssm_status status;
     *out = (vks_cost){0};

@@ -79,7 +79,7 @@ static vkssm_status record_operators(const model_call *c, vks_recorder *recorder
     const vks_runner *s = &r->shape;
     const vkssm_model *model = s->model;
     vks_plan plan = {
-        .target = {model->device->kernels, recorder},
+        .target = {.kernels = model->device->kernels, .recorder = recorder},
         .activation_dtype = model->activation_dtype,
         .base = s->scratch.address,
         .size = s->scratch.size,

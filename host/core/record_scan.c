@@ -110,7 +110,7 @@ vkssm_status vkssm_scan_prepare_record(vkssm_device *device, const vkssm_record_
     uint64_t n_scratch;
     VKS_TRY(make_dry(device, params, &op, &n_scratch));
     op.scratch = scratch_at(DRY_ADDRESS(SCRATCH), n_scratch);
-    VKS_TRY(vks_op_scan(&(vks_op_target){device->kernels, NULL}, &op));
+    VKS_TRY(vks_op_scan(&(vks_op_target){.kernels = device->kernels, .recorder = NULL}, &op));
     *scratch_size = n_scratch * sizeof(float);
     return VKSSM_OK;
 }
@@ -143,7 +143,7 @@ vkssm_status vkssm_scan_record(vkssm_device *device, VkCommandBuffer commands, c
     vkssm_status status;
     VKS_TRY_GOTO(vks_recorder_aim(recorder, commands), done);
     VKS_TRY_GOTO(vks_recorder_begin(recorder, false), done);
-    vks_record_fail(recorder, vks_op_scan(&(vks_op_target){device->kernels, recorder}, &op));
+    vks_record_fail(recorder, vks_op_scan(&(vks_op_target){.kernels = device->kernels, .recorder = recorder}, &op));
     status = vks_recorder_end(recorder);
 done:
     vks_recorder_destroy(&recorder);

@@ -218,9 +218,11 @@ vkssm_status vkssm_session_prepare_step(vkssm_session *session, uint32_t n_slot,
         .ring_address = session->ring.address,
         .ring_size = VKS_RING_SIZE,
     };
-    const vks_buffer *keep[] = {&session->state, &session->control, &session->ring, &r->next};
+    const vks_buffer *keep[3 + VKS_MAX_PART] = {&session->control, &session->ring, &r->next};
+    for (uint32_t i = 0; i < session->n_part; i++)
+        keep[3 + i] = &session->part_buffers[i];
     VKS_TRY_GOTO(vks_record_measure(session->model->device->vk, "record: step", record_step, &call, keep,
-                                    VKS_COUNT(keep), &step.cost),
+                                    3 + session->n_part, &step.cost),
                  done);
     r->steps[r->n_step++] = step;
     if (estimate_us) *estimate_us = vks_cost_us(&step.cost);
@@ -433,10 +435,12 @@ vkssm_status vkssm_session_prepare_prefill(vkssm_session *session, uint32_t piec
         if (n == 1) break;
     }
     call.n_token = piece_size;
-    const vks_buffer *keep[] = {&session->state};
-    VKS_TRY_GOTO(
-        vks_record_measure(session->model->device->vk, "record: prefill", record_piece, &call, keep, 1, &r->piece_cost),
-        done);
+    const vks_buffer *keep[VKS_MAX_PART];
+    for (uint32_t i = 0; i < session->n_part; i++)
+        keep[i] = &session->part_buffers[i];
+    VKS_TRY_GOTO(vks_record_measure(session->model->device->vk, "record: prefill", record_piece, &call, keep,
+                                    session->n_part, &r->piece_cost),
+                 done);
     r->piece_size = piece_size;
     if (estimate_us) *estimate_us = vks_cost_us(&r->piece_cost);
 done:

@@ -115,7 +115,7 @@ static vkssm_status record(void *user, vks_recorder *recorder) {
     place(r);
     if (n_scratch)
         r->op.scratch = vks_tensor_dense(r->scratch.address, VKSSM_DTYPE_F32, 1, (uint32_t[]){(uint32_t)n_scratch});
-    return vks_op_scan(&(vks_op_target){r->kernels, recorder}, &r->op);
+    return vks_op_scan(&(vks_op_target){.kernels = r->kernels, .recorder = recorder}, &r->op);
 }
 
 vkssm_status vkssm_scan_run(vkssm_device *device, const vkssm_scan_params *params) {

@@ -118,7 +118,7 @@ static vkssm_status record(void *user, vks_recorder *recorder) {
     uint32_t n_scratch = (uint32_t)(r->scratch.device_row_size / 4);
     place(r);
     r->op.scratch = floats_of(&r->scratch, VKSSM_DTYPE_F32, 1, &n_scratch);
-    return vks_op_selective_scan(&(vks_op_target){r->kernels, recorder}, &r->op);
+    return vks_op_selective_scan(&(vks_op_target){.kernels = r->kernels, .recorder = recorder}, &r->op);
 }
 
 static vkssm_status make_arrays(run *r) {

@@ -70,6 +70,31 @@ static vkssm_status record_resample2d(const vks_op_target *target, const vks_ben
 }
 static const vks_bench_family resample2d = {NULL, 0, place_resample2d, record_resample2d, no_flop, NULL};
 
+static vkssm_status place_mixer_step(vks_bench *bench, const vks_bench_entry *e, vks_bench_op *op) { // K, H, P, G, N
+    uint32_t k = e->n[0], h = e->n[1], p = e->n[2], g = e->n[3], n = e->n[4], n_tap = 4, n_conv = h * p + 2 * g * n;
+    vks_mixer_step *m = &op->mixer_step;
+    *m = (vks_mixer_step){.norm_eps = 1e-5f, .dt_max = 0.5f};
+    VKS_TRY(vks_bench_input(bench, F32, -1, 1, VKS_BENCH_SHAPE(1, k), &m->x));
+    VKS_TRY(vks_bench_input(bench, F32, 0.5f, 1.5f, VKS_BENCH_SHAPE(k), &m->norm));
+    VKS_TRY(vks_bench_input(bench, e->dtype, -0.2f, 0.2f, VKS_BENCH_SHAPE(h * p + n_conv + h, k), &m->w));
+    VKS_TRY(vks_bench_input(bench, F32, -0.5f, 0.5f, VKS_BENCH_SHAPE(n_tap, n_conv), &m->conv.w));
+    VKS_TRY(vks_bench_input(bench, F32, -2, -0.5f, VKS_BENCH_SHAPE(3, h), &m->heads));
+    VKS_TRY(vks_bench_state(bench, VKS_BENCH_SHAPE(1, n_tap - 1, n_conv), &m->conv.state));
+    VKS_TRY(vks_bench_state(bench, VKS_BENCH_SHAPE(1, h, p, n), &m->state));
+    VKS_TRY(vks_bench_output(bench, F32, VKS_BENCH_SHAPE(1, h * p), &m->y));
+    m->conv.first = h * p;
+    VKS_TRY(vks_bench_scratch(bench, vks_mixer_step_words(m), &m->words));
+    m->words.dtype = VKSSM_DTYPE_I32;
+    return vks_bench_scratch(bench, 2 * (uint64_t)h * p, &m->left);
+}
+static vkssm_status record_mixer_step(const vks_op_target *target, const vks_bench_op *op) {
+    vks_mixer_step m = op->mixer_step; // scratch may be larger than asked for
+    m.left.shape[0] = 2 * m.y.shape[1];
+    VKS_TRY(vks_op_clear(target, m.words));
+    return vks_op_mixer_step(target, &m);
+}
+static const vks_bench_family mixer_step = {NULL, 0, place_mixer_step, record_mixer_step, no_flop, NULL};
+
 // ---- the table
 // -------------------------------------------------------------------------------------------------------
 
@@ -98,6 +123,7 @@ static const vks_check_case cases[] = {
     CASE(vks_bench_ssd, "ssd", "ssd/b1t130h2p64g1n128/f16", F16, 0, 1, 130, 2, 64, 1, 128),
     CASE(vks_bench_ssd, "ssd", "ssd/b1t130h2p64g1n128/bf16", BF16, 0, 1, 130, 2, 64, 1, 128),
     CASE(vks_bench_ssd_step, "ssd", "ssd_step/b3h4p8n64/f32", F32, 0, 3, 1, 4, 8, 1, 64),
+    CASE(mixer_step, "mixer_step", "mixer_step/k96h2p16g1n16/f16", F16, 0, 96, 2, 16, 1, 16),
     CASE(vks_bench_selective_scan, "selective", "selective_scan/b1t70d24n8/f32", F32, 0, 1, 70, 24, 8),
     CASE(vks_bench_selective_scan, "selective", "selective_scan/b2t33d32n16/f16", F16, 0, 2, 33, 32, 16),
     CASE(vks_bench_selective_step, "selective", "selective_step/b3d64n16r8/f16", F16, 0, 3, 1, 64, 16, 8),

@@ -66,16 +66,13 @@ void vks_session_free_kept(vkssm_session *session) {
 
 static vkssm_status copy(vkssm_session *session, const vks_buffer *kept, uint32_t slot, bool back) {
     uint64_t size = session->sizes.slot, row_size = vks_session_logit_row_size(session);
-    const vks_buffer *parts[2] = {&session->state, &session->slot_logits};
-    const uint64_t sizes[2] = {size, row_size}, at[2] = {0, size};
     vks_recorder *recorder;
     VKS_TRY(vks_session_begin_once(session, &recorder));
-    for (int i = 0; i < 2; i++) {
-        if (back)
-            vks_record_copy(recorder, parts[i], slot * sizes[i], kept, at[i], sizes[i]);
-        else
-            vks_record_copy(recorder, kept, at[i], parts[i], slot * sizes[i], sizes[i]);
-    }
+    vks_session_record_state(session, recorder, slot, kept, 0, back);
+    if (back)
+        vks_record_copy(recorder, &session->slot_logits, slot * row_size, kept, size, row_size);
+    else
+        vks_record_copy(recorder, kept, size, &session->slot_logits, slot * row_size, row_size);
     VKS_TRY(vks_recorder_end(recorder));
     return vks_session_run(session, &recorder, 1);
 }

@@ -47,14 +47,16 @@ vkssm_status vks_session_check_tokens(const vkssm_session *session, const int32_
 vks_state_view vks_session_state(const vkssm_session *session, uint32_t first_slot, uint32_t n_slot) {
     return (vks_state_view){
         .layout = &session->model->state,
-        .address = session->state.address + first_slot * session->sizes.slot,
         .n_slot = n_slot,
+        .parts = session->parts,
+        .n_part = session->n_part,
+        .first_slot = first_slot,
     };
 }
 
 vks_plan vks_session_plan(const vkssm_session *session, vks_recorder *recorder) {
     return (vks_plan){
-        .target = {session->model->device->kernels, recorder},
+        .target = {session->model->device->kernels, recorder, session->coded_inputs},
         .activation_dtype = session->model->activation_dtype,
         .base = session->scratch.address,
         .size = session->scratch.size,
@@ -66,11 +68,11 @@ uint64_t vks_session_logit_row_size(const vkssm_session *session) {
 }
 
 // Dry runs of a prefill piece and of a step with every slot: what scratch they need. They also compile their kernels.
-static vkssm_status measure_scratch(const vkssm_model *model, vks_session_sizes *sizes) {
+static vkssm_status measure_scratch(const vkssm_model *model, bool coded_inputs, vks_session_sizes *sizes) {
     const uint64_t made_up = 256; // any address that is not 0
     const uint32_t n_vocab = model->shape.n_vocab;
     vks_plan plan = {
-        .target = {model->device->kernels, NULL},
+        .target = {model->device->kernels, NULL, coded_inputs},
         .activation_dtype = model->activation_dtype,
         .base = made_up,
         .size = UINT64_MAX / 2,
@@ -122,7 +124,7 @@ static vkssm_status measure(const vkssm_model *model, const vkssm_session_params
     if (n_row > sizes->piece_size) n_row = sizes->piece_size;
     if (n_row < sizes->n_slot) n_row = sizes->n_slot;
     sizes->n_logit_row = (uint32_t)n_row;
-    VKS_TRY(measure_scratch(model, sizes));
+    VKS_TRY(measure_scratch(model, params->coded_inputs, sizes));
     sizes->slot = model->state.n_float * sizeof(float);
     sizes->logits = n_row * row;
     uint64_t n_slot = sizes->n_slot + VKS_SPARE_SLOTS;
@@ -175,10 +177,11 @@ static vkssm_status take_memory(vkssm_session *session) {
                         (double)s->total / 1048576, s->n_slot, (double)found / 1048576);
     const uint64_t slack = 4096; // alignment of the parts
     uint64_t n_slot = s->n_slot + VKS_SPARE_SLOTS;
-    uint64_t state_size = n_slot * (s->slot + row) + s->adjust + s->control + slack;
+    uint64_t slot_size = n_slot * row + s->adjust + s->control + slack;
     uint64_t readback_size = s->readback + 2 * s->ring + slack, upload_size = s->control + s->tokens + 2 * row + slack;
     uint64_t scratch_size = s->scratch + s->logits + s->blocks + slack;
-    VKS_TRY(vks_arena_create(device, VKS_ROLE_STATE, state_size, "state", &session->state_arena));
+    VKS_TRY(vks_session_take_states(session));
+    VKS_TRY(vks_arena_create(device, VKS_ROLE_STATE, slot_size, "slots", &session->slot_arena));
     VKS_TRY(vks_arena_create(device, VKS_ROLE_SCRATCH, scratch_size, "scratch", &session->scratch_arena));
     VKS_TRY(vks_arena_create(device, VKS_ROLE_UPLOAD, upload_size, "upload", &session->upload_arena));
     VKS_TRY(vks_arena_create(device, VKS_ROLE_READBACK, readback_size, "readback", &session->readback_arena));
@@ -188,10 +191,9 @@ static vkssm_status take_memory(vkssm_session *session) {
         const char *name;
         vks_buffer *out;
     } buffers[] = {
-        {session->state_arena, n_slot * s->slot, "state", &session->state},
-        {session->state_arena, n_slot * row, "last logits", &session->slot_logits},
-        {session->state_arena, s->adjust, "logit biases", &session->adjust},
-        {session->state_arena, s->control, "control", &session->control},
+        {session->slot_arena, n_slot * row, "last logits", &session->slot_logits},
+        {session->slot_arena, s->adjust, "logit biases", &session->adjust},
+        {session->slot_arena, s->control, "control", &session->control},
         {session->scratch_arena, s->scratch, "scratch", &session->scratch},
         {session->scratch_arena, s->logits, "logits", &session->logits},
         {session->scratch_arena, s->blocks, "sampler scratch", &session->blocks},
@@ -219,7 +221,7 @@ static vkssm_status record_upload_control(vkssm_session *session) {
 static vkssm_status zero_states(vkssm_session *session) {
     vks_recorder *recorder;
     VKS_TRY(vks_session_begin_once(session, &recorder));
-    vks_record_fill(recorder, &session->state, 0, session->state.size, 0);
+    vks_session_record_clear(session, recorder, 0, session->sizes.n_slot + VKS_SPARE_SLOTS);
     VKS_TRY(vks_recorder_end(recorder));
     return vks_session_run(session, &recorder, 1);
 }
@@ -234,6 +236,7 @@ vkssm_status vkssm_session_create(vkssm_model *model, const vkssm_session_params
     if (!session) return vks_fail(vks_device_get_log(model->device), VKSSM_ERR_OOM_HOST, "session: out of memory");
     session->model = model;
     session->timestamps = params->timestamps;
+    session->coded_inputs = params->coded_inputs;
     session->submit_ns = params->submit_us ? (uint64_t)params->submit_us * 1000 : DEFAULT_SUBMIT_NS;
     atomic_fetch_add(&model->n_session, 1);
     vkssm_status status;
@@ -273,6 +276,7 @@ void vkssm_session_destroy(vkssm_session **handle) {
     vks_arena_destroy(&session->readback_arena);
     vks_arena_destroy(&session->upload_arena);
     vks_arena_destroy(&session->scratch_arena);
+    vks_arena_destroy(&session->slot_arena);
     vks_arena_destroy(&session->state_arena);
     vks_free(session->scopes);
     vks_free(session->samples);

@@ -10,7 +10,7 @@ vkssm_status vkssm_session_reset(vkssm_session *session, uint32_t slot) {
     VKS_TRY(vks_session_check_idle(session, slot));
     vks_recorder *recorder;
     VKS_TRY(vks_session_begin_once(session, &recorder));
-    vks_record_fill(recorder, &session->state, slot * session->sizes.slot, session->sizes.slot, 0);
+    vks_session_record_clear(session, recorder, slot, 1);
     VKS_TRY(vks_recorder_end(recorder));
     VKS_TRY(vks_session_run(session, &recorder, 1));
     session->slots[slot] = (vks_slot){0};
@@ -19,8 +19,8 @@ vkssm_status vkssm_session_reset(vkssm_session *session, uint32_t slot) {
 }
 
 void vks_session_record_clone(vkssm_session *session, vks_recorder *recorder, uint32_t from, uint32_t to) {
-    uint64_t size = session->sizes.slot, row_size = vks_session_logit_row_size(session);
-    vks_record_copy(recorder, &session->state, to * size, &session->state, from * size, size);
+    uint64_t row_size = vks_session_logit_row_size(session);
+    vks_session_record_copy_state(session, recorder, from, to);
     vks_record_copy(recorder, &session->slot_logits, to * row_size, &session->slot_logits, from * row_size, row_size);
 }
 
@@ -70,12 +70,14 @@ uint64_t vkssm_session_state_size(const vkssm_session *session) {
     return sizeof(image_header) + session->sizes.slot + vks_session_logit_row_size(session);
 }
 
-// Bring `size` bytes of a device buffer to host memory.
-static vkssm_status read_back(vkssm_session *session, const vks_buffer *buffer, uint64_t offset, uint64_t size,
-                              void *out) {
+// Bring a slot's state, or its logits, to host memory.
+static vkssm_status read_back(vkssm_session *session, uint32_t slot, bool logits, uint64_t size, void *out) {
     vks_recorder *recorder;
     VKS_TRY(vks_session_begin_once(session, &recorder));
-    vks_record_copy(recorder, &session->readback, 0, buffer, offset, size);
+    if (logits)
+        vks_record_copy(recorder, &session->readback, 0, &session->slot_logits, slot * size, size);
+    else
+        vks_session_record_state(session, recorder, slot, &session->readback, 0, false);
     VKS_TRY(vks_recorder_end(recorder));
     VKS_TRY(vks_session_run(session, &recorder, 1));
     memcpy(out, session->readback.mapped, (size_t)size);
@@ -97,9 +99,9 @@ vkssm_status vkssm_session_state_save(vkssm_session *session, uint32_t slot, voi
     };
     memcpy(header.magic, magic, sizeof magic);
     uint8_t *state = (uint8_t *)data + sizeof header, *logits = state + session->sizes.slot;
-    VKS_TRY(read_back(session, &session->state, slot * session->sizes.slot, session->sizes.slot, state));
+    VKS_TRY(read_back(session, slot, false, session->sizes.slot, state));
     if (header.has_logits)
-        VKS_TRY(read_back(session, &session->slot_logits, slot * row_size, row_size, logits));
+        VKS_TRY(read_back(session, slot, true, row_size, logits));
     else
         memset(logits, 0, (size_t)row_size);
     memcpy(data, &header, sizeof header);
@@ -140,7 +142,7 @@ vkssm_status vkssm_session_state_load(vkssm_session *session, uint32_t slot, con
     uint64_t slot_size = session->sizes.slot, row_size = vks_session_logit_row_size(session);
     vks_upload *upload = NULL;
     VKS_TRY(vks_upload_begin(session->model->device->vk, slot_size + row_size, NULL, &upload));
-    vkssm_status status = vks_upload_bytes(upload, &session->state, slot * slot_size, state, slot_size);
+    vkssm_status status = vks_session_upload_state(session, upload, slot, state);
     if (status == VKSSM_OK)
         status = vks_upload_bytes(upload, &session->slot_logits, slot * row_size, state + slot_size, row_size);
     if (status != VKSSM_OK) {

@@ -84,7 +84,7 @@ static vks_tensor per_slot(const vkssm_session *session, const vks_buffer *buffe
 
 // The sampler on the first rows of `logits`, for slots of the list from place `first` on.
 static vkssm_status record_sample(vkssm_session *session, vks_recorder *recorder, uint32_t first, uint32_t n_sequence) {
-    vks_op_target target = {session->model->device->kernels, recorder};
+    vks_op_target target = {.kernels = session->model->device->kernels, .recorder = recorder};
     uint32_t n_vocab = session->model->shape.n_vocab;
     uint32_t n_float = (uint32_t)vks_sample_scratch_size(n_sequence, n_vocab);
     vks_sample op = {

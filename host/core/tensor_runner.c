@@ -99,7 +99,7 @@ static vkssm_status record_piece(vks_runner *r, vks_plan *plan, uint32_t n_seque
 
 static vks_plan make_plan(const vks_runner *r, vks_recorder *recorder, uint64_t base, uint64_t size) {
     return (vks_plan){
-        .target = {r->model->device->kernels, recorder},
+        .target = {.kernels = r->model->device->kernels, .recorder = recorder},
         .activation_dtype = r->model->activation_dtype,
         .base = base,
         .size = size,

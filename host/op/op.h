@@ -45,6 +45,7 @@ bool vks_kernels_compiled(vks_kernels *kernels, uint32_t index, const char **nam
 typedef struct vks_op_target {
     vks_kernels *kernels;
     struct vks_recorder *recorder;
+    bool coded_inputs; // few-row products of Q8_0 and Q4_0 weights may round their inputs to codes too (shaders/include/dot.glsl)
 } vks_op_target;
 
 #endif

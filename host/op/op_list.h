@@ -6,6 +6,7 @@
     X(matmul, "product with a weight matrix: GEMM and GEMV")                                                                \
     X(conv1d, "causal depthwise convolution with carried state")                                                            \
     X(ssd, "Mamba-2's recurrence, chunked, and its step")                                                                   \
+    X(mixer_step, "projection, convolution and recurrence of a Mamba-2 mixer's step")                                        \
     X(selective_scan, "Mamba-1's recurrence over sequences, and its step")                                                  \
     X(sample, "choice of the next token")                                                                                   \
     X(layer_norm, "layer norm over rows, or an affine map of channels")                                                     \

@@ -105,27 +105,40 @@ static const coop_tile *choose_tile(const vks_kernel_traits *traits, const vks_m
 }
 
 // The variant on cooperative matrices that can do it, or VKS_SHADER_COUNT: both operands of one 16-bit type, and whole
-// vectors along k. float32 operands are not rounded to 16 bits behind the caller's back.
+// vectors along k; or weights in blocks, which become float16 on the way. float32 operands are not rounded to 16 bits
+// behind the caller's back.
 static uint32_t coop_variant(const vks_kernel_traits *traits, const vks_matmul *op) {
-    if (op->x.dtype != op->w.dtype || op->x.shape[1] % 8 != 0 || !traits->fixed_subgroup || !choose_tile(traits, op))
+    bool blocks = op->x.dtype == VKSSM_DTYPE_F16 && vks_is_block_type(op->w.dtype);
+    if ((op->x.dtype != op->w.dtype && !blocks) || op->x.shape[1] % 8 != 0 || !traits->fixed_subgroup ||
+        !choose_tile(traits, op))
         return VKS_SHADER_COUNT;
+    if (blocks) return VKS_SHADER_matmul_coop_blocks;
     return op->x.dtype == VKSSM_DTYPE_F16    ? VKS_SHADER_matmul_coop
            : op->x.dtype == VKSSM_DTYPE_BF16 ? VKS_SHADER_matmul_coop_bf16
                                              : VKS_SHADER_COUNT;
 }
 
+// What include/dot.glsl knows.
+static bool has_codes(const vks_matmul *op) {
+    return op->w.dtype == VKSSM_DTYPE_Q8_0 || op->w.dtype == VKSSM_DTYPE_Q4_0;
+}
+
 // Every algorithm here can do the shape, so a test may force any. The selector's choices stand first, best first.
 static uint32_t choose(const vks_op_target *target, const vks_matmul *op) {
     uint32_t n_row = op->most_rows ? op->most_rows : op->x.shape[0], n_out = op->w.shape[0];
+    // Where inputs are not to be coded, only a test gets there.
+    static const uint32_t fused_variants[] = {VKS_SHADER_matmul_vector_dot, VKS_SHADER_matmul_vector_sg,
+                                              VKS_SHADER_matmul_vector, VKS_SHADER_matmul_vector_dot};
+    bool coded = target->coded_inputs && has_codes(op);
     if (op->norm.address || op->conv.w.address)
-        return vks_kernel_choose(target->kernels, (uint32_t[]){VKS_SHADER_matmul_vector_sg, VKS_SHADER_matmul_vector},
-                                 2);
+        return vks_kernel_choose(target->kernels, fused_variants + !coded, 2 + has_codes(op));
     bool blocks = vks_is_block_type(op->w.dtype);
     uint32_t direct = blocks ? VKS_SHADER_matmul_direct_blocks : VKS_SHADER_matmul_direct;
     uint32_t direct_1 = blocks ? VKS_SHADER_matmul_direct_1_blocks : VKS_SHADER_matmul_direct_1;
     const uint32_t cpu_row[] = {VKS_SHADER_matmul_lanes_1, direct_1};
     const uint32_t cpu[] = {VKS_SHADER_matmul_lanes, direct};
-    static const uint32_t few[] = {VKS_SHADER_matmul_vector_sg, VKS_SHADER_matmul_vector};
+    const uint32_t few[] = {coded ? VKS_SHADER_matmul_vector_dot : VKS_SHADER_matmul_vector_sg,
+                            coded ? VKS_SHADER_matmul_vector_sg : VKS_SHADER_matmul_vector};
     static const uint32_t some[] = {VKS_SHADER_matmul_tiled, VKS_SHADER_matmul_tiled};
     static const uint32_t many[] = {VKS_SHADER_matmul_tiled_8, VKS_SHADER_matmul_tiled};
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
@@ -152,6 +165,7 @@ static uint32_t choose(const vks_op_target *target, const vks_matmul *op) {
                                    direct,
                                    direct_1,
                                    VKS_SHADER_matmul_tiled,
+                                   has_codes(op) ? VKS_SHADER_matmul_vector_dot : VKS_SHADER_matmul_tiled,
                                    coop};
     uint32_t n = VKS_COUNT(candidates) - !has_coop;
     return vks_kernel_choose(target->kernels, candidates, n);
@@ -169,7 +183,7 @@ bool vks_matmul_fuses(const vks_kernels *kernels, uint32_t most_rows) {
 // Invocations, outputs and turns ahead of matmul_vector, whose invocations take 8 weights a load. Few outputs: a
 // workgroup reads its rows in one turn, if that is not too much ahead. Many: several rows at once, so that the latency
 // at the end is shared. The order of sums depends on most_rows, not on how many rows there are.
-static vks_matmul_tuning choose_tuning(const vks_kernel_traits *traits, const vks_matmul *op) {
+static vks_matmul_tuning choose_tuning(const vks_kernel_traits *traits, const vks_matmul *op, bool dot) {
     vks_matmul_tuning tuning = op->tuning;
     uint32_t n_load = vks_div_up(op->x.shape[1], 8), least = traits->subgroup_size < 32 ? 32 : traits->subgroup_size;
     uint32_t n_row = op->most_rows ? op->most_rows : op->x.shape[0];
@@ -179,6 +193,10 @@ static vks_matmul_tuning choose_tuning(const vks_kernel_traits *traits, const vk
         tuning.wg_size = least;
         while (tuning.wg_size < wanted)
             tuning.wg_size *= 2;
+    }
+    if (dot && !traits->cpu && n_row <= 2) { // 16 weights a load: fewer turns
+        if (!tuning.n_output) tuning.n_output = few ? 4 : 12;
+        if (!tuning.n_unroll) tuning.n_unroll = 1;
     }
     bool small = traits->cpu; // there it only stands in, and large kernels take seconds to compile
     if (!tuning.n_output) tuning.n_output = few || small || n_load < 256 || n_row > 2 ? 2 : 8;
@@ -208,6 +226,7 @@ vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
         break;
     }
     case VKS_SHADER_matmul_coop:
+    case VKS_SHADER_matmul_coop_blocks:
     case VKS_SHADER_matmul_coop_bf16: {
         const coop_tile *tile = choose_tile(&traits, op);
         bool direct = (op->y.dtype == op->x.dtype || op->y.dtype == VKSSM_DTYPE_F32) && op->y.address % 16 == 0 &&
@@ -222,7 +241,8 @@ vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
                                     tile->subgroups_n,
                                     COOP_DEPTH,
                                     op->x.shape[1] % COOP_DEPTH == 0,
-                                    direct};
+                                    direct,
+                                    op->w.dtype};
         memcpy(constants, of_coop, sizeof of_coop);
         call.n_constant = VKS_COUNT(of_coop);
         call.full_subgroups = true;
@@ -231,9 +251,10 @@ vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
         break;
     }
     case VKS_SHADER_matmul_vector:
-    case VKS_SHADER_matmul_vector_sg: {
-        call.full_subgroups = call.shader == VKS_SHADER_matmul_vector_sg;
-        vks_matmul_tuning tuning = choose_tuning(&traits, op);
+    case VKS_SHADER_matmul_vector_sg:
+    case VKS_SHADER_matmul_vector_dot: {
+        call.full_subgroups = call.shader != VKS_SHADER_matmul_vector;
+        vks_matmul_tuning tuning = choose_tuning(&traits, op, call.shader == VKS_SHADER_matmul_vector_dot);
         constants[0] = tuning.wg_size;
         constants[6] = n_row < FEW_ROWS ? n_row : FEW_ROWS;
         constants[7] = tuning.n_output;

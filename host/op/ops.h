@@ -97,6 +97,36 @@ uint64_t vks_ssd_scratch_size(uint32_t n_sequence, uint32_t n_time, uint32_t n_h
                               uint32_t n_state, uint32_t chunk); // floats
 vkssm_status vks_op_ssd(const vks_op_target *target, const vks_ssd *op);
 
+// The first half of a Mamba-2 mixer's step in one dispatch, for one token of one sequence: the projection of the normed input
+// (as vks_matmul with norm and conv), the recurrence of its outputs and the gate (as vks_ssd with gate). Workgroups hand
+// each other what all need without waiting for it (shaders/op/mixer_step.comp). Reads and writes the state once.
+typedef struct vks_mixer_step_tuning { // all 0: chosen for shape and device
+    uint32_t wg_size;  // invocations of a workgroup: a power of two
+    uint32_t unit;     // rows of x of a workgroup: a power of two up to 16 that divides P; words depend on it
+    uint32_t n_unroll; // turns of the product ahead
+    uint32_t n_published; // outputs of a workgroup whose outputs all need: at least 2 units
+    uint32_t n_turn;   // looks at what is not there yet, plus 1
+    bool late;         // what all need comes last (tests)
+} vks_mixer_step_tuning;
+typedef struct vks_mixer_step {
+    vks_tensor x;         // [1, K] F32 on 16 bytes, K a multiple of 8
+    vks_tensor norm;      // [K] F32 on 16 bytes
+    vks_tensor w;         // [2 H P + 2 G N + H, K] as w of vks_matmul: rows of gate, x, B, C, dt
+    vks_matmul_conv conv; // of the H P + 2 G N outputs behind the gate
+    vks_tensor heads;     // [3, H] F32: A (negative), bias of dt, D
+    vks_tensor state;     // [slots, H, P, N] F32 on 16 bytes, N a multiple of 4
+    vks_tensor words;     // [n] I32, n at least vks_mixer_step_words; zeros (vks_op_clear), and not used twice
+    vks_tensor left;      // [2 H P] F32, scratch
+    vks_tensor y;         // [1, H P] F32
+    float norm_eps, dt_min, dt_max;
+    vks_mixer_step_tuning tuning;
+} vks_mixer_step;
+// Whether it is to be used for so many rows, with weights of this type.
+bool vks_mixer_step_fits(const vks_kernels *kernels, bool coded_inputs, vkssm_dtype weights, uint32_t most_rows);
+uint64_t vks_mixer_step_words(const vks_mixer_step *op); // needs state and conv.w
+vkssm_status vks_op_mixer_step(const vks_op_target *target, const vks_mixer_step *op);
+vkssm_status vks_op_clear(const vks_op_target *target, vks_tensor words); // words: [n]
+
 // Mamba-1's recurrence (Gu and Dao 2023, section 3.2 and algorithm 2): dt = softplus(dt + bias) per channel d,
 // h[t, n] = exp(dt A[d, n]) h[t-1, n] + dt B[t, n] x[t], y[t] = sum over n of C[t, n] h[t, n] + D x[t], times SiLU(gate).
 // Channel d has group d / (D / G) of B and C; with several groups D / G is even. Float32 arithmetic. How time is split

@@ -208,23 +208,39 @@ static bool norms(const void *self, const vks_kernels *kernels, const vks_lm_cal
     return call->slots.address && vks_mamba2_step_fits(&m->mixer, kernels, call->most_rows);
 }
 
-static vkssm_status record_mixer(const void *self, uint32_t layer, vks_plan *plan, const vks_lm_call *call,
-                                 vks_tensor x, vks_tensor norm) {
-    const mamba2 *m = self;
-    vks_mamba2_call mixer = {.n_sequence = call->n_sequence,
+static vks_mamba2_call mamba2_call(const vks_lm_call *call, uint32_t layer, vks_tensor x) {
+    return (vks_mamba2_call){.n_sequence = call->n_sequence,
                              .n_time = call->n_time,
                              .x = x,
                              .residual = call->residual,
                              .state = call->state,
                              .first_state = 2 * layer,
                              .slots = call->slots,
-                             .most_rows = call->most_rows};
+                             .most_rows = call->most_rows,
+                             .words = call->shared[0],
+                             .left = call->shared[1]};
+}
+
+static vkssm_status begin(const void *self, vks_plan *plan, vks_lm_call *call) {
+    const mamba2 *m = self;
+    if (!norms(self, plan->target.kernels, call)) return VKSSM_OK;
+    vks_mamba2_call mixer = mamba2_call(call, 0, (vks_tensor){0});
+    VKS_TRY(vks_mamba2_begin_step(&m->mixer, &m->layers[0], plan, m->lm.n_layer, &mixer));
+    call->shared[0] = mixer.words;
+    call->shared[1] = mixer.left;
+    return VKSSM_OK;
+}
+
+static vkssm_status record_mixer(const void *self, uint32_t layer, vks_plan *plan, const vks_lm_call *call,
+                                 vks_tensor x, vks_tensor norm) {
+    const mamba2 *m = self;
+    vks_mamba2_call mixer = mamba2_call(call, layer, x);
     if (x.address) return vks_mamba2_record(&m->mixer, &m->layers[layer], plan, &mixer);
-    return vks_mamba2_record_step(&m->mixer, &m->layers[layer], plan, &mixer, norm, call->norm_eps);
+    return vks_mamba2_record_step(&m->mixer, &m->layers[layer], plan, &mixer, layer, norm, call->norm_eps);
 }
 
 static const vks_lm_mixers mixers = {
-    .bind = bind_mixer, .fingerprint = fingerprint, .norms = norms, .record = record_mixer};
+    .bind = bind_mixer, .fingerprint = fingerprint, .norms = norms, .begin = begin, .record = record_mixer};
 
 const vks_arch vks_arch_mamba2 = {
     .model_type = "mamba2",

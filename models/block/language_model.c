@@ -72,8 +72,9 @@ static vkssm_status record_norm(const vks_lm *lm, vks_plan *plan, vks_tensor res
         &(vks_rms_norm){.x = residual, .weight = weight, .y = *out, .eps = lm->norm_eps, .most_rows = most_rows});
 }
 
-static vkssm_status record_blocks(const vks_lm *lm, vks_plan *plan, const vks_lm_call *call) {
+static vkssm_status record_blocks(const vks_lm *lm, vks_plan *plan, vks_lm_call *call) {
     bool inside = lm->mixers->norms(lm, plan->target.kernels, call);
+    if (lm->mixers->begin) VKS_TRY(lm->mixers->begin(lm, plan, call));
     for (uint32_t i = 0; i < lm->n_layer; i++) {
         uint64_t mark = vks_plan_mark(plan);
         vks_tensor x = {0};

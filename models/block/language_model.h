@@ -19,6 +19,7 @@ typedef struct vks_lm_call {
     vks_tensor slots;   // [B], or none: one sequence, the only slot of `state`
     uint32_t most_rows; // as in vks_matmul; 0: B T
     float norm_eps;
+    vks_tensor shared[2]; // what `begin` took for all layers
 } vks_lm_call;
 
 // What an architecture gives. `self` is its object.
@@ -29,6 +30,8 @@ typedef struct vks_lm_mixers {
     uint64_t (*fingerprint)(const void *self);
     // Whether record norms the residual stream itself.
     bool (*norms)(const void *self, const vks_kernels *kernels, const vks_lm_call *call);
+    // Ahead of the layers, or NULL: what they share may be taken and prepared. It goes with the plan.
+    vkssm_status (*begin)(const void *self, vks_plan *plan, vks_lm_call *call);
     // residual += mixer(x). x: [B T, D], the normed residual stream; or none when it norms by itself, with `norm` [D].
     vkssm_status (*record)(const void *self, uint32_t layer, vks_plan *plan, const vks_lm_call *call, vks_tensor x,
                            vks_tensor norm);

@@ -36,6 +36,7 @@ typedef struct vks_mamba2_call {
     uint32_t first_state; // number of this mixer's first array
     vks_tensor slots;     // [B] or none
     uint32_t most_rows;   // 0: B T. Kernels are chosen as for so many rows
+    vks_tensor words, left; // of vks_mamba2_record_step: see vks_mamba2_begin_step
 } vks_mamba2_call;
 vkssm_status vks_mamba2_record(const vks_mamba2_config *config, const vks_mamba2_mixer *mixer, vks_plan *plan,
                                const vks_mamba2_call *call);

@@ -1,4 +1,5 @@
-// matmul_coop: Y[m, n] = sum over k of X[m, k] W[n, k] (+ bias[n]) (+ Y[m, n] with ACCUMULATE), X and W of one 16-bit type
+// matmul_coop: Y[m, n] = sum over k of X[m, k] W[n, k] (+ bias[n]) (+ Y[m, n] with ACCUMULATE), X and W of one 16-bit type,
+//           or W in blocks with BLOCKS, which becomes float16 on the way to shared memory
 // Push      shaders/params/matmul.h; shapes and types stand there; X and W float16, or bfloat16 with BF16; K a multiple
 //           of 8
 // Mapping   a workgroup of SUBGROUPS_M x SUBGROUPS_N subgroups computes a tile of TILE_M rows by TILE_N outputs by
@@ -8,7 +9,7 @@
 // Constants 0 WG_SIZE (subgroups times subgroup size; divides TILE_M DEPTH / 8 and TILE_N DEPTH / 8)  1 Y_TYPE  2 BIAS
 //           3 ACCUMULATE  4 TILE_M  5 TILE_N  6 SUBGROUPS_M  7 SUBGROUPS_N (16 times these divide the tile's sides)
 //           8 DEPTH (multiple of 16)  9 WHOLE_K: K is a multiple of DEPTH  10 DIRECT: Y has the operands' type or is
-//           float32, and its rows start on 16 bytes
+//           float32, and its rows start on 16 bytes  11 W_TYPE, with BLOCKS
 // Needs     VK_KHR_cooperative_matrix with 16 x 16 x 16 products of that type summed in float32; 2 (TILE_M + TILE_N)
 //           (DEPTH + 8) bytes of shared memory
 // Numerics  exact products, summed in float32 in an order that the device chooses
@@ -31,6 +32,10 @@ layout(constant_id = 7) const uint SUBGROUPS_N = 2;
 layout(constant_id = 8) const uint DEPTH = 32;
 layout(constant_id = 9) const bool WHOLE_K = false;
 layout(constant_id = 10) const bool DIRECT = false;
+#ifdef BLOCKS
+#include "include/weights.glsl"
+layout(constant_id = 11) const uint W_TYPE = VKS_TYPE_Q8_0;
+#endif
 
 const uint BAND = 8;
 const uint VECTORS = DEPTH / 8, ROW = VECTORS + 1; // of 8 elements in a row; one of padding spreads the banks
@@ -53,6 +58,20 @@ uvec4 fetch(uvec2 address, uint first, uint k) {
     if (!WHOLE_K && k >= params.n_in) return uvec4(0);
     return Words4(address).at[(first + k) >> 3];
 }
+
+#ifdef BLOCKS
+uvec4 fetch_w(uint first, uint k) {
+    if (!WHOLE_K && k >= params.n_in) return uvec4(0);
+    vec4 low, high;
+    float scale;
+    load_weights8(params.w, W_TYPE, first, k, params.n_in, low, high, scale);
+    return pack_vector(scale * low, scale * high);
+}
+#else
+uvec4 fetch_w(uint first, uint k) {
+    return fetch(params.w, first, k);
+}
+#endif
 
 // One 16 x 16 matrix of results, staged in shared memory where every invocation of the subgroup takes pairs of a row.
 void store_staged(uint stage, uint m0, uint n0) {
@@ -111,7 +130,7 @@ void main() {
     }
     [[unroll]] for (uint i = 0; i < FETCH_W; i++) {
         first_w[i] = min(n0 + fetch_row(i), params.n_out - 1) * params.w_stride;
-        next_w[i] = fetch(params.w, first_w[i], 8 * fetch_vector(i));
+        next_w[i] = fetch_w(first_w[i], 8 * fetch_vector(i));
     }
     for (uint k0 = 0; k0 < params.n_in; k0 += DEPTH) {
         barrier(); // the piece before has been read
@@ -120,7 +139,7 @@ void main() {
         barrier();
         uint k1 = WHOLE_K ? min(k0 + DEPTH, params.n_in - DEPTH) : k0 + DEPTH;
         [[unroll]] for (uint i = 0; i < FETCH_X; i++) next_x[i] = fetch(params.x, first_x[i], k1 + 8 * fetch_vector(i));
-        [[unroll]] for (uint i = 0; i < FETCH_W; i++) next_w[i] = fetch(params.w, first_w[i], k1 + 8 * fetch_vector(i));
+        [[unroll]] for (uint i = 0; i < FETCH_W; i++) next_w[i] = fetch_w(first_w[i], k1 + 8 * fetch_vector(i));
         [[unroll]] for (uint k = 0; k < VECTORS; k += 2) {
             MATRIX_A a[FM];
             [[unroll]] for (uint i = 0; i < FM; i++) coopMatLoad(a[i], tile_x, (sm + 16 * i) * ROW + k, ROW, ROWS);

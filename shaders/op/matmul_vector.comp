@@ -10,8 +10,10 @@
 //           use, so that every weight is read once for COLUMNS rows
 // Constants 0 WG_SIZE (power of two)  1 X_TYPE  2 W_TYPE  3 Y_TYPE  4 BIAS  5 ACCUMULATE  6 COLUMNS (<= 8)  7 OUTPUTS
 //           (even, COLUMNS OUTPUTS at most 2 WG_SIZE)  8 UNROLL  9 NORM  10 TAPS (0: no convolution)  11 WHOLE: K is a multiple of 8
-// Needs     SUBGROUP: subgroup arithmetic; without it a tree in shared memory
-// Numerics  f32; each invocation sums its k in order, then a tree. The order depends on WG_SIZE and UNROLL only
+// Needs     SUBGROUP: subgroup arithmetic; without it a tree in shared memory. DOT: packed integer dot products, weights
+//           Q8_0 or Q4_0, 16 of them a load; without it products in float32
+// Numerics  f32; each invocation sums its k in order, then a tree. The order depends on WG_SIZE and UNROLL only. With DOT
+//           the (normed) input is rounded to codes of 8 bits, 16 values to a scale (include/dot.glsl)
 // Twin      tests/ref/ref_matmul.c
 #version 460
 #extension GL_GOOGLE_include_directive : require
@@ -19,6 +21,9 @@
 #include "include/io.glsl"
 #include "include/math.glsl"
 #include "include/weights.glsl"
+#ifdef DOT
+#include "include/dot.glsl"
+#endif
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint WG_SIZE = 64;
@@ -38,34 +43,7 @@ layout(constant_id = 11) const bool WHOLE = false;
 const uint SUMS = COLUMNS * OUTPUTS + (NORM ? COLUMNS : 0);
 const uint N_TAP = TAPS > 0 ? TAPS : 1, LAST_TAP = N_TAP - 1;
 
-#ifdef SUBGROUP
-#extension GL_KHR_shader_subgroup_basic : require
-#extension GL_KHR_shader_subgroup_arithmetic : require
-shared float parts[SUMS * (WG_SIZE / 4)]; // subgroups have at least 4 invocations
-
-void add_up(uint i, float part) {
-    part = subgroupAdd(part);
-    if (subgroupElect()) parts[i * gl_NumSubgroups + gl_SubgroupID] = part;
-}
-
-float total(uint i) {
-    float sum = 0.0;
-    for (uint s = 0; s < gl_NumSubgroups; s++) sum += parts[i * gl_NumSubgroups + s];
-    return sum;
-}
-#else
-#include "include/reduce.glsl"
-shared float totals[SUMS];
-
-void add_up(uint i, float part) {
-    part = workgroup_add(part);
-    if (gl_LocalInvocationIndex == 0) totals[i] = part;
-}
-
-float total(uint i) {
-    return totals[i];
-}
-#endif
+#include "include/row_sums.glsl"
 
 // Weights k ... k+7 of a row; rows are padded with zeros to multiples of 8.
 void load_w(uint n, uint k, out vec4 low, out vec4 high, out float scale) {
@@ -129,19 +107,36 @@ float convolve(uint c, uint e, float newest) {
     return silu(sum);
 }
 
-void main() {
-    uint n0 = OUTPUTS * gl_WorkGroupID.x, m0 = COLUMNS * gl_WorkGroupID.y;
-    // Invocation i finishes outputs 2 i and 2 i + 1.
-    uint mine = 2 * gl_LocalInvocationIndex, m_mine = m0 + mine / OUTPUTS, n_mine = n0 + mine % OUTPUTS;
-    bool finishes = mine < COLUMNS * OUTPUTS && m_mine < params.n_row && n_mine < params.n_out;
-    bool both = n_mine + 1 < params.n_out;
-    [[unroll]] for (uint j = 0; j < N_TAP; j++) taps[j] = earlier[j] = vec2(0);
-    if (finishes) load_rest(m_mine, n_mine, both);
+float sum[COLUMNS * OUTPUTS], square[COLUMNS];
 
-    float sum[COLUMNS * OUTPUTS], square[COLUMNS];
-    [[unroll]] for (uint i = 0; i < COLUMNS * OUTPUTS; i++) sum[i] = 0.0;
-    [[unroll]] for (uint c = 0; c < COLUMNS; c++) square[c] = 0.0;
-
+#ifdef DOT
+void multiply(uint n0, uint m0) {
+    for (uint k0 = 16 * gl_LocalInvocationIndex; k0 < params.n_in; k0 += 16 * WG_SIZE * UNROLL) {
+        uvec4 codes[UNROLL * OUTPUTS];
+        float scale[UNROLL * OUTPUTS];
+        [[unroll]] for (uint u = 0; u < UNROLL; u++) {
+            uint k = k0 + 16 * WG_SIZE * u;
+            k = k < params.n_in ? k : 0; // outside, these weights meet zeros of x
+            [[unroll]] for (uint o = 0; o < OUTPUTS; o++) {
+                uint row = weight_row(min(n0 + o, params.n_out - 1), params.w_stride);
+                codes[u * OUTPUTS + o] = load_codes(params.w, W_TYPE, row, k);
+                scale[u * OUTPUTS + o] = load_code_scale(params.w, W_TYPE, row, k, params.n_in);
+            }
+        }
+        [[unroll]] for (uint u = 0; u < UNROLL; u++) {
+            uint k = k0 + 16 * WG_SIZE * u;
+            bool inside = k < params.n_in;
+            [[unroll]] for (uint c = 0; c < COLUMNS; c++) {
+                uint at = min(m0 + c, params.n_row - 1) * params.x_stride + (inside ? k : 0);
+                Slice slice = load_slice(params.x, X_TYPE, at, params.norm, NORM, inside ? k : 0, W_TYPE, inside, square[c]);
+                [[unroll]] for (uint o = 0; o < OUTPUTS; o++)
+                    sum[c * OUTPUTS + o] += dot_slice(W_TYPE, codes[u * OUTPUTS + o], scale[u * OUTPUTS + o], slice);
+            }
+        }
+    }
+}
+#else
+void multiply(uint n0, uint m0) {
     for (uint k0 = 8 * gl_LocalInvocationIndex; k0 < params.n_in; k0 += 8 * WG_SIZE * UNROLL) {
         vec4 low[UNROLL * OUTPUTS], high[UNROLL * OUTPUTS];
         float scale[UNROLL * OUTPUTS];
@@ -178,6 +173,21 @@ void main() {
             }
         }
     }
+}
+#endif
+
+void main() {
+    uint n0 = OUTPUTS * gl_WorkGroupID.x, m0 = COLUMNS * gl_WorkGroupID.y;
+    // Invocation i finishes outputs 2 i and 2 i + 1.
+    uint mine = 2 * gl_LocalInvocationIndex, m_mine = m0 + mine / OUTPUTS, n_mine = n0 + mine % OUTPUTS;
+    bool finishes = mine < COLUMNS * OUTPUTS && m_mine < params.n_row && n_mine < params.n_out;
+    bool both = n_mine + 1 < params.n_out;
+    [[unroll]] for (uint j = 0; j < N_TAP; j++) taps[j] = earlier[j] = vec2(0);
+    if (finishes) load_rest(m_mine, n_mine, both);
+
+    [[unroll]] for (uint i = 0; i < COLUMNS * OUTPUTS; i++) sum[i] = 0.0;
+    [[unroll]] for (uint c = 0; c < COLUMNS; c++) square[c] = 0.0;
+    multiply(n0, m0);
 
     [[unroll]] for (uint i = 0; i < COLUMNS * OUTPUTS; i++) add_up(i, sum[i]);
     if (NORM)

@@ -1,4 +1,5 @@
-// Generation of several sequences, bursts, what a session keeps of the past, and the step in three dispatches.
+// Generation of several sequences, bursts, what a session keeps of the past, and the step in three
+// dispatches or two.
 #define _XOPEN_SOURCE 700
 #include "harness/model_test.h"
 #include "host/core/core_device.h"
@@ -417,27 +418,33 @@ CHECK_CASE(misuse) {
     model_close(&run);
 }
 
-// ---- the step in three dispatches -----------------------------------------------------------------------------------
+// ---- the step in three dispatches or two
+// -----------------------------------------------------------------------------------
 
-// With products that norm and convolve on the way; a CPU does not choose them by itself.
+// With products that norm and convolve on the way, and those that go on to the recurrence; a CPU does not choose them
+// by itself.
 CHECK_CASE(fused_step) {
     enum { N = 30 };
-    static const char *const variants[] = {"matmul_vector", "matmul_vector_sg"};
+    static const struct {
+        const char *name;
+        uint32_t n_slot;
+    } variants[] = {{"matmul_vector", 2}, {"matmul_vector_sg", 2}, {"mixer_step", 1}, {"mixer_step_sg", 1}};
     model_run run;
     if (!model_open(&run, path(), NULL, &(vkssm_session_params){.n_slot = 2})) return;
     int32_t *tokens = model_tokens(51, N, N_VOCAB);
     float *wanted = model_prefill(&run, 0, tokens, N);
     for (size_t i = 0; i < VKS_COUNT(variants); i++) {
         vkssm_session *session = NULL;
-        vks_kernels_force(model_device->kernels, variants[i]);
-        CHECK_OK(vkssm_session_create(run.model, &(vkssm_session_params){.n_slot = 2}, &session));
+        uint32_t slot = variants[i].n_slot - 1;
+        vks_kernels_force(model_device->kernels, variants[i].name);
+        CHECK_OK(vkssm_session_create(run.model, &(vkssm_session_params){.n_slot = slot + 1}, &session));
         if (!session) break;
         model_run fused = {.model = run.model, .session = session, .info = run.info};
-        float *found = model_steps(&fused, 1, tokens, N);
+        float *found = model_steps(&fused, slot, tokens, N);
         double gap = model_gap(found, wanted, N * N_VOCAB);
-        printf("  %s: %.2g of the largest logit\n", variants[i], gap);
+        printf("  %s: %.2g of the largest logit\n", variants[i].name, gap);
         CHECK_AT_MOST(gap, ORDER_GAP);
-        CHECK_OK(vkssm_session_generate(session, 1, &(vkssm_generate_params){.n_token = 5}, NULL, NULL));
+        CHECK_OK(vkssm_session_generate(session, slot, &(vkssm_generate_params){.n_token = 5}, NULL, NULL));
         free(found);
         vkssm_session_destroy(&session);
         vks_kernels_force(model_device->kernels, NULL);
@@ -447,9 +454,81 @@ CHECK_CASE(fused_step) {
     model_close(&run);
 }
 
+// Where states are too large for one allocation, everything is as where they are not.
+typedef struct parts_result {
+    uint8_t *before, *after, *back;
+    float *logits;
+    int32_t tokens[12];
+} parts_result;
+
+static parts_result run_parts(const vkssm_session_params *params, const int32_t *tokens, size_t n_token) {
+    parts_result r = {0};
+    model_run run;
+    if (!model_open(&run, path(), NULL, params)) return r;
+    free(model_prefill(&run, 3, tokens, n_token));
+    r.before = model_save(&run, 3);
+    CHECK_OK(vkssm_session_snapshot(run.session, 3, 0));
+    CHECK_OK(vkssm_session_clone(run.session, 3, 5));
+    r.logits = model_steps(&run, 5, tokens, 3);
+    const vkssm_generate_params generate = {.n_token = VKS_COUNT(r.tokens)};
+    CHECK_OK(vkssm_session_generate(run.session, 5, &generate, r.tokens, NULL));
+    r.after = model_save(&run, 5);
+    CHECK_OK(vkssm_session_restore(run.session, 0, 5));
+    CHECK_OK(vkssm_session_reset(run.session, 3));
+    CHECK_OK(vkssm_session_state_load(run.session, 3, r.after, vkssm_session_state_size(run.session)));
+    r.back = model_save(&run, 5);
+    uint8_t *loaded = model_save(&run, 3);
+    CHECK(memcmp(loaded, r.after, (size_t)vkssm_session_state_size(run.session)) == 0);
+    CHECK(memcmp(r.back, r.before, (size_t)vkssm_session_state_size(run.session)) == 0);
+    free(loaded);
+    model_close(&run);
+    return r;
+}
+
+static void free_parts(parts_result *r) {
+    free(r->before);
+    free(r->after);
+    free(r->back);
+    free(r->logits);
+}
+
+CHECK_CASE(states_in_parts) {
+    enum { N_READ = 20, N_PLACE = 62 };
+    const vkssm_session_params params = {.n_slot = N_PLACE, .piece_size = 16, .n_snapshot = 1};
+    int32_t *tokens = model_tokens(21, N_READ, N_VOCAB);
+    parts_result wanted = run_parts(&params, tokens, N_READ);
+    model_run run;
+    if (!model_open(&run, path(), NULL, NULL)) return;
+    uint64_t size = vkssm_session_state_size(run.session), state = run.info.state_size;
+    model_close(&run);
+    vks_device *device = model_device->vk;
+    uint64_t largest = vks_device_caps(device)->max_allocation_size;
+    vks_device_limit_allocation(device, (N_PLACE + 2) * state / 3);
+    parts_result found = run_parts(&params, tokens, N_READ);
+    if (wanted.after && found.after) {
+        CHECK(memcmp(found.before, wanted.before, (size_t)size) == 0);
+        CHECK(memcmp(found.after, wanted.after, (size_t)size) == 0);
+        CHECK(memcmp(found.logits, wanted.logits, 3 * N_VOCAB * sizeof *found.logits) == 0);
+        CHECK(memcmp(found.tokens, wanted.tokens, sizeof found.tokens) == 0);
+    }
+    // An array of all slots must still fit: the smallest allocation that holds no array's slots.
+    vkssm_session *session = NULL;
+    model_run run_small;
+    CHECK(model_open(&run_small, path(), NULL, NULL));
+    vks_device_limit_allocation(device, 4096);
+    CHECK_REFUSED(vkssm_session_create(run_small.model, &params, &session), VKSSM_ERR_OOM_DEVICE,
+                  "states of 62 slots in at most 16 allocations of 4096 bytes expected");
+    model_close(&run_small);
+    vks_device_limit_allocation(device, largest);
+    free_parts(&wanted);
+    free_parts(&found);
+    free(tokens);
+}
+
 int main(int argc, char **argv) {
     return model_main(argc, argv,
-                      (check_case[]){CHECK_RUN(copies),
+                      (check_case[]){CHECK_RUN(states_in_parts),
+                                     CHECK_RUN(copies),
                                      CHECK_RUN(come_and_go),
                                      CHECK_RUN(stops_amid_bursts),
                                      CHECK_RUN(enough_amid_bursts),

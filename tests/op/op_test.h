@@ -2,6 +2,8 @@
 #ifndef OP_TEST_H
 #define OP_TEST_H
 
+#include <math.h>
+
 #include "harness/gpu.h"
 #include "ref/ref.h"
 
@@ -21,6 +23,15 @@ static inline void check_twin(const gpu *g, const char *label, const vks_tensor 
         CHECK_FAIL("%s: element %zu is %.9g, its twin %.9g: %.3g times what is allowed (nmse %.2g)", label, error.at,
                    error.found, error.wanted, error.worst, error.nmse);
     vks_free(found);
+}
+
+// Inputs that codes of 8 bits represent, 16 values to a scale: the largest of them is 127 units of a power of two. Variants
+// that round their input to such codes then lose nothing.
+static inline void op_fill_codes(uint64_t *seed, float *x, size_t n) {
+    for (size_t k = 0; k < n; k++) {
+        int code = k % 16 == 5 ? 127 : (int)floorf(check_uniform(seed, -127, 128));
+        x[k] = ldexpf((float)code, k / 16 % 2 ? -6 : -8);
+    }
 }
 
 // A case that was recorded: what it is called, its output, and what the twin says of it.

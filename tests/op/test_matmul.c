@@ -62,6 +62,11 @@ static const matmul_case cases[] = {
     {64, 9, 256, F32, Q4_K, F32, false, false},
     {1, 31, 256, F32, Q6_K, F32, false, false},
     {65, 64, 512, F32, Q6_K, F32, false, false},
+    // the same for matrix units, and for codes of the input
+    {65, 130, 288, F16, Q8_0, F16, true, false},
+    {40, 72, 256, F16, Q4_K, F32, false, true},
+    {64, 64, 96, F16, Q4_0, F16, false, false},
+    {2, 40, 1088, F16, Q4_0, F32, false, false},
 };
 
 // Enough of them for the larger tiles of matrix units, which small products do not get; too many for a CPU.
@@ -78,6 +83,9 @@ static const matmul_case large_cases[] = {
 // lavapipe and SwiftShader where k is summed in order, 1.6 where it is summed in parallel; 7.0 on an NVIDIA H200 (one
 // result of -18.4, a third of its scale).
 static const double roundings = 12;
+
+// Matrix units take weights in blocks as float16, to which they are rounded, either way.
+static const double weight_roundings = 0x1p14;
 
 typedef struct job {
     char label[96];
@@ -107,6 +115,7 @@ static void record(gpu *g, const matmul_case *c, uint64_t seed, job *j) {
     if (c->y != F32) y_stride = vks_align_up(y_stride, 2);
     float *x = gpu_random(&seed, (size_t)c->m * c->k, -1, 1), *w = gpu_random(&seed, (size_t)c->n * c->k, -1, 1);
     float *bias = gpu_random(&seed, c->n, -1, 1), *added = gpu_random(&seed, n_y, -1, 1);
+    if (vks_is_block_type(c->w)) op_fill_codes(&seed, x, (size_t)c->m * c->k);
     vks_matmul op = {
         .x = gpu_rows(g, GPU_IN, c->x, c->m, c->k, k_stride + (pad ? 8 : 0), x), // padding is NaN and must not count
         .w = vks_is_block_type(c->w) ? place_blocks(g, c, seed, pad, w)
@@ -142,7 +151,10 @@ static void run_table(gpu *g, const matmul_case *table, size_t n) {
         record(g, &table[i], i, &jobs[i]);
     CHECK(gpu_run(g));
     for (size_t i = 0; i < n; i++) {
-        check_twin(g, jobs[i].label, &jobs[i].y, jobs[i].wanted, jobs[i].scale, roundings);
+        const matmul_case *c = &table[i];
+        bool rounded = vks_is_block_type(c->w) && c->x == F16;
+        check_twin(g, jobs[i].label, &jobs[i].y, jobs[i].wanted, jobs[i].scale,
+                   roundings + (rounded ? weight_roundings : 0));
         vks_free(jobs[i].wanted);
         vks_free(jobs[i].scale);
     }

@@ -15,7 +15,7 @@
 // ---- inputs as they went to the device
 // -------------------------------------------------------------------------------
 
-enum { MAX_INPUT = 32, MAX_RESULT = 2 };
+enum { MAX_INPUT = 32, MAX_RESULT = 3 };
 
 typedef struct input {
     uint64_t address, size; // bytes, of types that are no blocks
@@ -198,6 +198,37 @@ static void twin_of_ssd(const vks_bench_entry *e, const vks_bench_op *op, inputs
                             .scale = scales + 2 * r->n[0],
                             .past = scales + 2 * r->n[0] + r->n[1],
                             .chunk = 64});
+    vks_free(scales);
+}
+
+static void twin_of_mixer_step(const vks_bench_entry *e, const vks_bench_op *op, inputs *in, results *r) {
+    const vks_mixer_step *m = &op->mixer_step;
+    size_t h = e->n[1], p = e->n[2], g = e->n[3], n = e->n[4], n_tap = 4;
+    double *conv_state = take(r, 0, (n_tap - 1) * (h * p + 2 * g * n)), *state = take(r, 1, h * p * n);
+    double *y = take(r, 2, h * p), *scales = gpu_alloc(r->n[0] + r->n[1] + r->n[2], sizeof *scales);
+    const float *heads = values_of(in, &m->heads);
+    ref_mixer_step(&(ref_mixer_step_args){.n_in = e->n[0],
+                                          .n_head = h,
+                                          .n_width = p,
+                                          .n_group = g,
+                                          .n_state = n,
+                                          .n_tap = n_tap,
+                                          .x = values_of(in, &m->x),
+                                          .norm = values_of(in, &m->norm),
+                                          .w = values_of(in, &m->w),
+                                          .conv_w = values_of(in, &m->conv.w),
+                                          .a = heads,
+                                          .dt_bias = heads + h,
+                                          .d = heads + 2 * h,
+                                          .norm_eps = m->norm_eps,
+                                          .dt_min = m->dt_min,
+                                          .dt_max = m->dt_max,
+                                          .conv_state = conv_state,
+                                          .conv_state_scale = scales,
+                                          .state = state,
+                                          .state_scale = scales + r->n[0],
+                                          .y = y,
+                                          .scale = scales + r->n[0] + r->n[1]});
     vks_free(scales);
 }
 
@@ -416,6 +447,7 @@ static const struct {
     {"matmul/", twin_of_products},
     {"conv1d/", twin_of_conv1d},
     {"ssd", twin_of_ssd},
+    {"mixer_step/", twin_of_mixer_step},
     {"selective_", twin_of_selective_scan},
     {"sample/", twin_of_sample},
     {"scan/", twin_of_scan},

@@ -72,6 +72,20 @@ typedef struct ref_ssd_args {
 } ref_ssd_args;
 void ref_ssd(ref_ssd_args *args); // token by token
 
+typedef struct ref_mixer_step_args {
+    size_t n_in, n_head, n_width, n_group, n_state, n_tap;
+    const float *x, *norm;        // [n_in]
+    const float *w;               // [2 H P + 2 G N + H, n_in]: gate, x, B, C, dt
+    const float *conv_w;          // [n_tap, C], C = H P + 2 G N, oldest first
+    const float *conv_bias;       // [C] or NULL
+    const float *a, *dt_bias, *d; // [n_head]
+    double norm_eps, dt_min, dt_max;
+    double *conv_state, *conv_state_scale; // [n_tap - 1, C]; the first one is read and written
+    double *state, *state_scale;           // [n_head, n_width, n_state]; likewise
+    double *y, *scale;                     // [n_head, n_width]
+} ref_mixer_step_args;
+void ref_mixer_step(const ref_mixer_step_args *args);
+
 typedef struct ref_sample_args {
     size_t n_vocab;
     const float *logits; // [n_vocab]

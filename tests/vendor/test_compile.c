@@ -15,6 +15,7 @@
 
 #include "harness/check.h"
 #include "host/base/alloc.h"
+#include "host/base/quant.h"
 #include "host/op/ops.h"
 #include "shaders/params/sample.h"
 #include "vk/vks.h"
@@ -250,6 +251,22 @@ static void compile_images(vkssm_dtype type) {
              VKSSM_OK);
 }
 
+// A mixer's step, of which only this test knows where it is not chosen.
+static void compile_mixer_step(vkssm_dtype type) {
+    const uint32_t d = 2560, h = 80, p = 64, n = 128, n_conv = h * p + 2 * n;
+    vks_mixer_step op = {.x = DENSE(F32, 1, d),
+                         .norm = DENSE(F32, d),
+                         .w = vks_is_block_type(type) ? vks_tensor_blocks(4096, type, h * p + n_conv + h, d)
+                                                      : DENSE(type, h * p + n_conv + h, d),
+                         .conv = {.w = DENSE(F32, 4, n_conv), .state = DENSE(F32, 1, 3, n_conv), .first = h * p},
+                         .heads = DENSE(F32, 3, h),
+                         .state = DENSE(F32, 1, h, p, n),
+                         .left = DENSE(F32, 2 * h * p),
+                         .y = DENSE(F32, 1, h * p)};
+    op.words = DENSE(VKSSM_DTYPE_I32, (uint32_t)vks_mixer_step_words(&op));
+    CHECK_EQ(vks_op_mixer_step(&target, &op), VKSSM_OK);
+}
+
 static void compile_all(const char *variant) {
     vks_kernels_force(target.kernels, variant);
     for (int i = 0; i < 2; i++) {
@@ -267,6 +284,9 @@ static void compile_all(const char *variant) {
         if (!variant || strncmp(variant, "conv2d", 6) == 0) compile_images(type);
     }
     compile_step();
+    if (variant && strncmp(variant, "mixer_step", 10) == 0)
+        for (int i = 0; i < 3; i++)
+            compile_mixer_step((const vkssm_dtype[]){F16, VKSSM_DTYPE_Q8_0, VKSSM_DTYPE_Q4_0}[i]);
 }
 
 // What no selector takes on this device: kernels for CPUs, which have registers to waste, and tiles for which there are

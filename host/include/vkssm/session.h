@@ -21,6 +21,8 @@ typedef struct vkssm_session_params {
     uint32_t submit_us;   // time that a submission of several generated tokens should take at most, about; 0: 20,000
     uint32_t n_snapshot;  // snapshots that can be kept (vkssm_session_snapshot), each as large as a slot
     uint32_t n_rollback;  // tokens that a slot can go back (vkssm_session_rollback); not 0: two more states a slot
+    bool coded_inputs;    // where few tokens are read at once, products of Q8_0 and Q4_0 weights may round their inputs to codes
+                          // of 8 bits, 16 values to a scale, and multiply integers: faster on some devices
     uint64_t prefix_cache_size; // bytes of device memory for states of prompts (vkssm_session_prefill_cached)
 } vkssm_session_params;
 
@@ -28,7 +30,8 @@ typedef struct vkssm_session_params {
 VKSSM_API vkssm_status vkssm_session_memory_size(const vkssm_model *model, const vkssm_session_params *params,
                                                  uint64_t *size);
 
-// Create a session with all slots reset. All its memory is taken here; later calls allocate no device memory. On a CPU
+// Create a session with all slots reset. All its memory is taken here, the states in several allocations where the device's
+// largest is smaller than they are; later calls allocate no device memory. On a CPU
 // device this also runs every kernel once, because such drivers compile at first use.
 // Errors: ERR_ARG, ERR_OOM_HOST, ERR_OOM_DEVICE (amount needed and found), ERR_DEVICE_LOST.
 VKSSM_API vkssm_status vkssm_session_create(vkssm_model *model, const vkssm_session_params *params, vkssm_session **out);
