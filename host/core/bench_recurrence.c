@@ -159,7 +159,7 @@ static vkssm_status place_ssd(vks_bench *bench, const vks_bench_entry *e, vks_be
     VKS_TRY(vks_bench_input(bench, F32, -2, -0.5f, VKS_BENCH_SHAPE(3, h), &s->heads));
     VKS_TRY(vks_bench_state(bench, VKS_BENCH_SHAPE(b, h, p, n), &s->state));
     VKS_TRY(vks_bench_output(bench, e->dtype, VKS_BENCH_SHAPE(b, t, h, p), &s->y));
-    return vks_bench_scratch(bench, vks_ssd_scratch_size(b, t, h, g, p, n, 0), &s->scratch);
+    return vks_bench_scratch(bench, vks_ssd_scratch_size(bench->kernels, s), &s->scratch);
 }
 static vkssm_status record_ssd(const vks_op_target *target, const vks_bench_op *op) {
     return vks_op_ssd(target, &op->ssd);

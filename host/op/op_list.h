@@ -7,6 +7,7 @@
     X(conv1d, "causal depthwise convolution with carried state")                                                            \
     X(ssd, "Mamba-2's recurrence, chunked, and its step")                                                                   \
     X(mixer_step, "projection, convolution and recurrence of a Mamba-2 mixer's step")                                        \
+    X(ssd_tree, "Mamba-2's recurrence along the branches of a tree of drafts")                                              \
     X(selective_scan, "Mamba-1's recurrence over sequences, and its step")                                                  \
     X(sample, "choice of the next token")                                                                                   \
     X(layer_norm, "layer norm over rows, or an affine map of channels")                                                     \

@@ -71,6 +71,7 @@ typedef struct vks_conv1d {
     vks_tensor bias;  // [C] F32 or none
     vks_tensor state; // [slots, K-1, C] F32, oldest input first; or none: zeros
     vks_tensor slots; // [B] I32 or none: sequence b uses slot b
+    vks_tensor offsets; // [n+1] I32 or none: as in vks_ssd
     vks_tensor y;     // [B, T, C] F32, F16 or BF16; not x
     bool silu;        // act = SiLU, else none
     bool reverse;     // from the last token to the first; then without a state
@@ -87,14 +88,15 @@ typedef struct vks_ssd {
     vks_tensor heads;   // [3, H] F32: A (negative), bias of dt, D
     vks_tensor state;   // [slots, H, P, N] F32: initial state in, final state out
     vks_tensor slots;   // [B] I32 or none: sequence b uses slot b
+    vks_tensor offsets; // [n+1] I32 or none. Then B is 1, and sequence s < n is the rows offsets[s] ... offsets[s+1]-1:
+                        // from 0 to T, never backwards; equal offsets: an empty sequence. slots is [n]
     vks_tensor y;       // [B, T, H, P] F32, F16 or BF16 (16-bit: P even)
     vks_tensor gate;    // [B, 1, H, P] of x's type, or none: y times silu(gate). For one token only
     vks_tensor scratch; // [n] F32, n at least vks_ssd_scratch_size; not used for one token
     uint32_t chunk;     // Q, a multiple of 8; 0: 64. The result does not depend on it but for rounding
     float dt_min, dt_max;
 } vks_ssd;
-uint64_t vks_ssd_scratch_size(uint32_t n_sequence, uint32_t n_time, uint32_t n_head, uint32_t n_group, uint32_t n_width,
-                              uint32_t n_state, uint32_t chunk); // floats
+uint64_t vks_ssd_scratch_size(const vks_kernels *kernels, const vks_ssd *op); // floats, for this device
 vkssm_status vks_op_ssd(const vks_op_target *target, const vks_ssd *op);
 
 // The first half of a Mamba-2 mixer's step in one dispatch, for one token of one sequence: the projection of the normed input
@@ -126,6 +128,22 @@ bool vks_mixer_step_fits(const vks_kernels *kernels, bool coded_inputs, vkssm_dt
 uint64_t vks_mixer_step_words(const vks_mixer_step *op); // needs state and conv.w
 vkssm_status vks_op_mixer_step(const vks_op_target *target, const vks_mixer_step *op);
 vkssm_status vks_op_clear(const vks_op_target *target, vks_tensor words); // words: [n]
+// Mamba-2's recurrence along the branches of a tree of tokens, to verify drafts: y of each token is what vks_op_ssd gives
+// for the branch that ends there, from a state that stays as it is. Float32 arithmetic. Cost: reads the state T / 8 times,
+// T^2 N / 2 products for each head.
+typedef struct vks_ssd_tree {
+    vks_tensor x;       // [B, T, H, P] F32, F16 or BF16, T at most 32; b and c have the same type and token stride
+    vks_tensor b, c;    // [B, T, G, N]
+    vks_tensor dt;      // [B, T, H] of x's type, before bias and softplus
+    vks_tensor heads;   // [3, H] F32: A (negative), bias of dt, D
+    vks_tensor state;   // [slots, H, P, N] F32, only read
+    vks_tensor slots;   // [B] I32 or none: sequence b uses slot b
+    vks_tensor parents; // [B, T] I32: the token before this one, which must stand before it; -1: the state. Or none: the
+                        // token before, for drafts in a row
+    vks_tensor y;       // [B, T, H, P] F32, F16 or BF16 (16-bit: P even)
+    float dt_min, dt_max;
+} vks_ssd_tree;
+vkssm_status vks_op_ssd_tree(const vks_op_target *target, const vks_ssd_tree *op);
 
 // Mamba-1's recurrence (Gu and Dao 2023, section 3.2 and algorithm 2): dt = softplus(dt + bias) per channel d,
 // h[t, n] = exp(dt A[d, n]) h[t-1, n] + dt B[t, n] x[t], y[t] = sum over n of C[t, n] h[t, n] + D x[t], times SiLU(gate).

@@ -75,9 +75,7 @@ static vkssm_status record_ssd(const vks_mamba2_config *c, const vks_mamba2_mixe
         .dt_min = c->dt_min,
         .dt_max = c->dt_max,
     };
-    uint64_t n_float =
-        vks_ssd_scratch_size(n_sequence, n_time, c->n_head, c->n_group, c->n_width, c->n_state, c->chunk);
-    VKS_TRY(vks_plan_floats(plan, n_float, &ssd.scratch));
+    VKS_TRY(vks_plan_floats(plan, vks_ssd_scratch_size(plan->target.kernels, &ssd), &ssd.scratch));
     VKS_TRY(vks_op_ssd(&plan->target, &ssd));
     vks_plan_release(plan, mark);
     return VKSSM_OK;

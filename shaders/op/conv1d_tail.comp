@@ -9,6 +9,7 @@
 #extension GL_GOOGLE_include_directive : require
 #include "params/conv1d.h"
 #include "include/io.glsl"
+#include "include/sequences.glsl"
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint X_TYPE = VKS_TYPE_F32;
@@ -18,11 +19,11 @@ void main() {
     uint c = gl_GlobalInvocationID.x, sequence = gl_WorkGroupID.y;
     if (c >= params.n_channel) return;
     uint slot = is_null(params.slots) ? sequence : Words(params.slots).at[sequence];
-    uint state_at = slot * params.state_stride + c;
+    uint state_at = slot * params.state_stride + c, first = first_row(sequence), n_time = n_row(sequence);
     for (uint j = 0; j < K - 1; j++) {
-        uint row = params.n_time + j;
+        uint row = n_time + j;
         float x = row < K - 1 ? Floats(params.state).at[state_at + row * params.n_channel]
-                              : load1(params.x, X_TYPE, (sequence * params.n_time + row - (K - 1)) * params.x_stride + c);
+                              : load1(params.x, X_TYPE, (first + row - (K - 1)) * params.x_stride + c);
         Floats(params.state).at[state_at + j * params.n_channel] = x;
     }
 }

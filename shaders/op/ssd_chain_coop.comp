@@ -1,294 +1,250 @@
 // ssd_chain_coop: the Mamba-2 recurrence over a segment of chunks, its state in registers from chunk to chunk:
-//                 y[m] = (exp(S[m]) C[m]) state + sum over k <= m of ((C[m] . B[k]) exp(S[m] - S[k]) dt[k]) x[k] + D x[m],
-//                 state = exp(S[63]) state + sum over k of x[k] (outer) dt[k] exp(S[63] - S[k]) B[k]
-//                 (Dao and Gu 2024, section 6, all steps). With SEGMENT only the state that a segment adds from zero, and
-//                 its sum of dt A, for ssd_carry
+//                 y[m] = exp(S[m]) (C[m] state) + sum over k <= m of ((C[m] . B[k]) exp(S[m] - S[k]) dt[k]) x[k] + D x[m],
+//                 state = exp(S[63]) state + sum over k of (dt[k] exp(S[63] - S[k]) x[k]) (outer) B[k]
+//                 (Dao and Gu 2024, section 6, all steps). With SEGMENT only the state that a segment adds (the first one
+//                 to the initial state), and its sum of dt A, from which the segments' heads are put together
 // Push      shaders/params/ssd.h; shapes and types stand there; x, B, C float16, or bfloat16 with BF16; Q 64; P at most 64
-//           and a multiple of 16; N 64 or 128. chunk_states hold segments here
-// Mapping   a workgroup of 4 subgroups per head (x), segment (y), sequence (z). A subgroup holds a quarter of the state's
-//           columns n, and takes 16 of a chunk's 64 tokens m
-// Constants 0 WG_SIZE (4 subgroups), include/ssd.glsl
-// Needs     VK_KHR_cooperative_matrix with 16 x 16 x 16 products of that type summed in float32; subgroup arithmetic;
-//           46 KiB of shared memory, with SEGMENT 28 KiB
-// Numerics  exp(S) C, the weights (with D on their diagonal), E B and a copy of the state are rounded to the operands'
+//           and a multiple of 16; N a multiple of 16. chunk_states hold segments here
+// Mapping   a workgroup per head (x), segment (y). Its subgroups hold the state in registers, STATE_P x STATE_N parts of
+//           it, and compute Y_M x Y_P parts of a chunk's y
+// Constants 0 WG_SIZE, include/ssd.glsl, 8 Y_M (1, 2 or 4) 9 Y_P 10 STATE_P 11 STATE_N: products of two are the number of
+//           subgroups; they divide 4, P / 16, P / 16, N / 16  12 PIECES of N, 1 or 2 (STATE_N divides N / 32 then): 2
+//           for less shared memory
+// Needs     VK_KHR_cooperative_matrix with 16 x 16 x 16 products of that type summed in float32; shared memory: include/
+//           ssd_tiles.glsl
+// Numerics  the weights (with D on their diagonal), the decayed x and a copy of the state are rounded to the operands'
 //           type; products are exact and summed in float32; the state stays float32
 // Twin      tests/ref/ref_ssd.c
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "params/ssd.h"
 #include "include/io.glsl"
-#include "include/math.glsl"
 #include "include/ssd.glsl"
 #include "include/matrix.glsl"
 #include "include/ssd_chain.glsl"
 
-const uint FP = P / 16, FN = N / 64; // matrices of a subgroup's part of the state
-// Matrices are read fastest along their rows in memory; so x and B lie turned, rows of 64 tokens.
-const uint ROW_T = 64 / 8 + 1;
-const uint SIZE_C = 64 * ROW_N, SIZE_B = N * ROW_T;
-shared uvec4 tile_x[P * ROW_T];
-#ifdef SEGMENT
-shared uvec4 tile_n[SIZE_B]; // E B
-#else
-shared uvec4 tile_n[SIZE_C > SIZE_B ? SIZE_C : SIZE_B]; // exp(S) C, then E B
-#endif
+layout(local_size_x_id = 0) in;
+layout(constant_id = 0) const uint WG_SIZE = 256;
+layout(constant_id = 8) const uint Y_M = 4;
+layout(constant_id = 9) const uint Y_P = 2;
+layout(constant_id = 10) const uint STATE_P = 2;
+layout(constant_id = 11) const uint STATE_N = 4;
+layout(constant_id = 12) const uint PIECES = 1;
+const uint YM = 4 / Y_M, YP = P / 16 / Y_P; // matrices of a subgroup's part of y
+#include "include/ssd_tiles.glsl"
+const uint SP = P / 16 / STATE_P, SN = N / 16 / STATE_N, SNP = SN / PIECES; // of the state; of a piece's columns
 
-// A compiler keeps loads from memory behind the stores to shared memory that stand before them: all of a kind's loads come
-// first, and their vectors wait in registers.
-const uint LOADS_X = (4 * P + WG_SIZE - 1) / WG_SIZE, LOADS_N = 8 * N / WG_SIZE;
-
-uint x_pair(uint j) {
-    uint i = gl_LocalInvocationIndex + j * WG_SIZE;
-    return i % 8 + i / P * 8;
+uint state_row(uint i) {
+    return 16 * (gl_SubgroupID / STATE_N * SP + i);
 }
-uint x_vector(uint j) {
-    return (gl_LocalInvocationIndex + j * WG_SIZE) / 8 % (P / 8);
+// Column within a piece, and of the whole: subgroups share the columns of each piece.
+uint piece_column(uint j) {
+    return 16 * (gl_SubgroupID % STATE_N * SNP + j % SNP);
 }
-
-// Pairs of tokens, 8 p of each; a pair past the last one repeats that.
-void fetch_x(uint sequence, uint chunk, uint h, out uvec4 even[LOADS_X], out uvec4 odd[LOADS_X]) {
-    [[unroll]] for (uint j = 0; j < LOADS_X; j++) {
-        uint t = 2 * min(x_pair(j), 31);
-        even[j] = fetch(params.x, token_row(sequence, chunk, t), h * P, x_vector(j));
-        odd[j] = fetch(params.x, token_row(sequence, chunk, t + 1), h * P, x_vector(j));
-    }
+uint state_column(uint j) {
+    return j / SNP * PIECE + piece_column(j);
 }
 
-// x turned: 8 words of a pair.
-void store_x(uvec4 even[LOADS_X], uvec4 odd[LOADS_X]) {
-    [[unroll]] for (uint j = 0; j < LOADS_X; j++) {
-        uint pair = x_pair(j), row = 8 * x_vector(j) * ROW_T + pair / 4;
-        if (pair >= 32) break;
-        [[unroll]] for (uint e = 0; e < 4; e++) {
-            tile_x[row + 2 * e * ROW_T][pair % 4] = (even[j][e] & 0xffffu) | odd[j][e] << 16;
-            tile_x[row + (2 * e + 1) * ROW_T][pair % 4] = even[j][e] >> 16 | (odd[j][e] & 0xffff0000u);
-        }
-    }
+void scale_state(float factor, inout MATRIX_SUM state[SP][SN]) {
+    [[unroll]] for (uint i = 0; i < SP; i++)
+        [[unroll]] for (uint j = 0; j < SN; j++) state[i][j] = state[i][j] * factor;
 }
-
-uint scale_two(vec2 factors, uint word) {
-    return pack_pair(ELEMENT_TYPE, factors * unpack_pair(ELEMENT_TYPE, word));
-}
-
-// B turned: an invocation has 8 tokens of its own, and takes every WG_SIZE / 8-th n.
-void fetch_b(uint at_turned, out uvec4 b[LOADS_N]) {
-    [[unroll]] for (uint j = 0; j < LOADS_N; j++)
-        b[j] = Words4(params.turned_b).at[at_turned + gl_LocalInvocationIndex + j * WG_SIZE];
-}
-
-void store_b(uint side, uvec4 b[LOADS_N]) {
-    uint v = gl_LocalInvocationIndex % 8;
-    vec2 factors[4];
-    [[unroll]] for (uint e = 0; e < 4; e++)
-        factors[e] = vec2(to_end(side, 8 * v + 2 * e), to_end(side, 8 * v + 2 * e + 1));
-    [[unroll]] for (uint j = 0; j < LOADS_N; j++) {
-        uint n = gl_LocalInvocationIndex / 8 + j * (WG_SIZE / 8);
-        tile_n[n * ROW_T + v] = uvec4(scale_two(factors[0], b[j].x), scale_two(factors[1], b[j].y),
-                                      scale_two(factors[2], b[j].z), scale_two(factors[3], b[j].w));
-    }
-}
-
-void advance_state(uint side, inout MATRIX_SUM state[FP][FN]) {
-    float unit = unit_dt[side], decay = exp2(token_sum[side][63]) * inverse_unit(side);
-    [[unroll]] for (uint i = 0; i < FP; i++)
-        [[unroll]] for (uint j = 0; j < FN; j++) state[i][j] = state[i][j] * decay;
+// state += x (outer) B, one of them decayed, for the columns of a piece.
+void add_outer(uint piece, inout MATRIX_SUM state[SP][SN]) {
     [[unroll]] for (uint t = 0; t < 64; t += 16) {
-        MATRIX_B b[FN];
-        [[unroll]] for (uint j = 0; j < FN; j++)
-            coopMatLoad(b[j], tile_n, 16 * (gl_SubgroupID * FN + j) * ROW_T + t / 8, ROW_T, COLUMNS);
-        [[unroll]] for (uint i = 0; i < FP; i++) {
-            MATRIX_A x;
-            coopMatLoad(x, tile_x, 16 * i * ROW_T + t / 8, ROW_T, ROWS);
-            [[unroll]] for (uint j = 0; j < FN; j++) state[i][j] = coopMatMulAdd(x, b[j], state[i][j]);
+        MATRIX_A x[SP];
+        [[unroll]] for (uint i = 0; i < SP; i++) coopMatLoad(x[i], tile_x, t * ROW_P + state_row(i) / 8, ROW_P, COLUMNS);
+        [[unroll]] for (uint j = piece * SNP; j < (piece + 1) * SNP; j++) {
+            MATRIX_B b;
+            coopMatLoad(b, tile_n, t * ROW_N + piece_column(j) / 8, ROW_N, ROWS);
+            [[unroll]] for (uint i = 0; i < SP; i++) state[i][j] = coopMatMulAdd(x[i], b, state[i][j]);
         }
     }
-    [[unroll]] for (uint i = 0; i < FP; i++)
-        [[unroll]] for (uint j = 0; j < FN; j++) state[i][j] = state[i][j] * unit;
+}
+void load_state(uvec2 address, uint at, inout MATRIX_SUM state[SP][SN]) {
+    [[unroll]] for (uint i = 0; i < SP; i++)
+        [[unroll]] for (uint j = 0; j < SN; j++)
+            coopMatLoad(state[i][j], Floats(address).at, at + state_row(i) * N + state_column(j), N, ROWS);
+}
+void store_state(uvec2 address, uint at, MATRIX_SUM state[SP][SN]) {
+    [[unroll]] for (uint i = 0; i < SP; i++)
+        [[unroll]] for (uint j = 0; j < SN; j++)
+            coopMatStore(state[i][j], Floats(address).at, at + state_row(i) * N + state_column(j), N, ROWS);
 }
 
-#ifndef SEGMENT
-const uint ROW_K = 64 / 8 + 1, ROW_Y = P / 4 + 1;
-const uint SIZE_S = P * ROW_N, SIZE_W = 64 * ROW_K, SIZE_Y = 64 * ROW_Y, SIZE_SW = SIZE_S > SIZE_W ? SIZE_S : SIZE_W;
-shared uvec4 tile_s[SIZE_SW > SIZE_Y ? SIZE_SW : SIZE_Y]; // the state, then the weights, then results
-
-void fetch_c(uint sequence, uint chunk, uint g, out uvec4 c[LOADS_N]) {
-    [[unroll]] for (uint j = 0; j < LOADS_N; j++) {
-        uint i = gl_LocalInvocationIndex + j * WG_SIZE;
-        c[j] = fetch(params.c, token_row(sequence, chunk, i / (N / 8)), g * N, i % (N / 8));
+#ifdef SEGMENT
+void main() {
+    uint h = gl_WorkGroupID.x, g = h / (H / G);
+    segment_chunks segment = chunks_of_segment(gl_WorkGroupID.y);
+    if (segment.number + 1 >= segment.n) return; // what the last one adds, nobody asks for
+    MATRIX_SUM state[SP][SN];
+    [[unroll]] for (uint i = 0; i < SP; i++)
+        [[unroll]] for (uint j = 0; j < SN; j++) state[i][j] = MATRIX_SUM(0.0);
+    float total = 0.0;
+    vec4 v[LOADS_D];
+    uvec4 x[LOADS_X], b[LOADS_N];
+    chunk_rows rows = rows_of_chunk(segment.first);
+    fetch_decays(segment.first, h, v);
+    fetch_x(rows, h, x);
+    fetch_columns(params.b, rows, g * N, b);
+    for (uint chunk = segment.first; chunk < segment.end; chunk++) {
+        store_decays(v);
+        store_columns(b, false);
+        barrier();
+        store_x(x, true);
+        float unit = decay_of(AT_UNIT), decay = from_start[63] / unit;
+        total += decay_of(AT_SUM + 63);
+        barrier();
+        uint next = min(chunk + 1, segment.end - 1);
+        rows = rows_of_chunk(next);
+        fetch_decays(next, h, v);
+        fetch_x(rows, h, x);
+        fetch_columns(params.b, rows, g * N, b);
+        scale_state(decay, state);
+        add_outer(0, state);
+        scale_state(unit, state);
+        barrier(); // the tiles have been read
     }
+    store_state(params.chunk_states, (gl_WorkGroupID.y * H + h) * P * N, state);
+    if (gl_LocalInvocationIndex == 0) Floats(params.decays).at[decays_at(segment.first, h) + AT_SEGMENT] = total;
 }
+#else
 
-void store_c(uint side, uvec4 c[LOADS_N]) {
-    [[unroll]] for (uint j = 0; j < LOADS_N; j++) {
-        uint i = gl_LocalInvocationIndex + j * WG_SIZE, t = i / (N / 8), v = i % (N / 8);
-        tile_n[t * ROW_N + v] = scale_vector(exp2(token_sum[side][t]), c[j]);
-    }
-}
-
-// Weights of tokens k ... k+3 for token m; nothing above the diagonal, where the products were not computed.
-vec4 weights(uint side, vec4 product, uint m, uint k) {
-    vec4 w = vec4(0);
-    [[unroll]] for (uint i = 0; i < 4; i++)
-        if (k + i <= m)
-            w[i] = product[i] * exp2(min(token_sum[side][m] - token_sum[side][k + i], 0.0)) * token_dt[side][k + i];
-    return w;
-}
-
-const uint LOADS_W = 64 * 8 / WG_SIZE;
-
-void fetch_products(uint at_product, out vec4 low[LOADS_W], out vec4 high[LOADS_W]) {
-    [[unroll]] for (uint j = 0; j < LOADS_W; j++) {
-        uint i = gl_LocalInvocationIndex + j * WG_SIZE, m = i / 8, k = min(i % 8 * 8, m / 8 * 8); // up to the diagonal
-        low[j] = Floats4(params.products).at[(at_product + m * 64 + k) >> 2];
-        high[j] = Floats4(params.products).at[(at_product + m * 64 + k + 4) >> 2];
-    }
-}
-
-void store_weights(uint side, vec4 low_products[LOADS_W], vec4 high_products[LOADS_W], float d) {
-    [[unroll]] for (uint j = 0; j < LOADS_W; j++) {
-        uint i = gl_LocalInvocationIndex + j * WG_SIZE, m = i / 8, k = i % 8 * 8;
-        vec4 low = vec4(0), high = vec4(0);
-        if (k <= m) {
-            low = weights(side, low_products[j], m, k);
-            high = weights(side, high_products[j], m, k + 4);
-            [[unroll]] for (uint e = 0; e < 4; e++) {
-                if (k + e == m) low[e] += d;
-                if (k + 4 + e == m) high[e] += d;
-            }
-        }
-        tile_s[m * ROW_K + k / 8] = pack_vector(low, high);
-    }
-}
-
-// Whole chunks go from registers to memory; the last one may be cut short, and passes through shared memory.
-void store_whole(MATRIX_SUM y[FP], uint row, uint h) {
-    uint at = row * params.y_stride + h * P;
-    [[unroll]] for (uint i = 0; i < FP; i++) {
-        if (Y_TYPE == VKS_TYPE_F32)
-            coopMatStore(y[i], Floats(params.y).at, at + 16 * i, params.y_stride, ROWS);
-        else
-            coopMatStore(to_elements(y[i]), Words(params.y).at, (at + 16 * i) / 2, params.y_stride / 2, ROWS);
-    }
-}
-
-void store_part(MATRIX_SUM y[FP], uint row, uint h, uint n_token) {
-    barrier(); // the weights have been read
-    [[unroll]] for (uint i = 0; i < FP; i++)
-        coopMatStore(y[i], tile_s, 16 * gl_SubgroupID * ROW_Y + 4 * i, ROW_Y, ROWS);
-    barrier();
-    for (uint i = gl_LocalInvocationIndex; i < n_token * P / 4; i += WG_SIZE) {
-        uint m = i / (P / 4), p = i % (P / 4) * 4, at = (row + m) * params.y_stride + h * P + p;
-        vec4 v = uintBitsToFloat(tile_s[m * ROW_Y + p / 4]);
-        store2(params.y, Y_TYPE, at, v.xy, true);
-        store2(params.y, Y_TYPE, at + 2, v.zw, true);
-    }
-}
-
-void find_outputs(uint side, uint sequence, uint chunk, uint h, MATRIX_SUM state[FP][FN], inout MATRIX_SUM y[FP]) {
-    uint m0 = 16 * gl_SubgroupID, g = h / (H / G);
-    uvec4 even[LOADS_X], odd[LOADS_X], c[LOADS_N];
-    fetch_x(sequence, chunk, h, even, odd);
-    fetch_c(sequence, chunk, g, c);
-    [[unroll]] for (uint i = 0; i < FP; i++)
-        [[unroll]] for (uint j = 0; j < FN; j++)
-            coopMatStore(to_elements(state[i][j]), tile_s, 16 * i * ROW_N + 2 * (gl_SubgroupID * FN + j), ROW_N, ROWS);
-    store_x(even, odd);
-    store_c(side, c);
-    uvec4 b[LOADS_N];
-    vec4 low[LOADS_W], high[LOADS_W];
-    fetch_b(turned_at(sequence, chunk, g), b);
-    fetch_products((chunk_index(sequence, chunk) * G + g) * 4096, low, high);
-    barrier();
-    [[unroll]] for (uint n = 0; n < N; n += 16) {
-        MATRIX_A c;
-        coopMatLoad(c, tile_n, m0 * ROW_N + n / 8, ROW_N, ROWS);
-        [[unroll]] for (uint i = 0; i < FP; i++) {
+// y += (rows of C) (columns of the state) of a piece.
+void add_past(inout MATRIX_SUM y[YM][YP]) {
+    uint row = 16 * YM * (gl_SubgroupID / Y_P), column = 16 * YP * (gl_SubgroupID % Y_P);
+    [[unroll]] for (uint n = 0; n < PIECE; n += 16) {
+        MATRIX_A c[YM];
+        [[unroll]] for (uint i = 0; i < YM; i++) coopMatLoad(c[i], tile_n, (row + 16 * i) * ROW_N + n / 8, ROW_N, ROWS);
+        [[unroll]] for (uint j = 0; j < YP; j++) {
             MATRIX_B s;
-            coopMatLoad(s, tile_s, 16 * i * ROW_N + n / 8, ROW_N, COLUMNS);
-            y[i] = coopMatMulAdd(c, s, y[i]);
+            coopMatLoad(s, tile_s, (column + 16 * j) * ROW_N + n / 8, ROW_N, COLUMNS);
+            [[unroll]] for (uint i = 0; i < YM; i++) y[i][j] = coopMatMulAdd(c[i], s, y[i][j]);
         }
     }
-    barrier();
-    store_b(side, b);
-    store_weights(side, low, high, Floats(params.heads).at[2 * H + h]);
 }
 
-void add_own_tokens(inout MATRIX_SUM y[FP]) {
-    uint m0 = 16 * gl_SubgroupID;
-    for (uint k = 0; k <= m0; k += 16) { // the rest of the weights is zero
-        MATRIX_A w;
-        coopMatLoad(w, tile_s, m0 * ROW_K + k / 8, ROW_K, ROWS);
-        [[unroll]] for (uint i = 0; i < FP; i++) {
+// y times exp(S), row by row.
+void decay_rows(inout MATRIX_SUM y[YM][YP]) {
+    [[unroll]] for (uint i = 0; i < YM; i++) {
+        MATRIX_SUM decay;
+        coopMatLoad(decay, from_start, 16 * (YM * (gl_SubgroupID / Y_P) + i), 0, COLUMNS); // a stride of 0: rows of one value
+        [[unroll]] for (uint j = 0; j < YP; j++) y[i][j] = y[i][j] * decay;
+    }
+}
+
+// y += weights x
+void add_own(inout MATRIX_SUM y[YM][YP]) {
+    uint row = 16 * YM * (gl_SubgroupID / Y_P), column = 16 * YP * (gl_SubgroupID % Y_P);
+    [[unroll]] for (uint k = 0; k < 64; k += 16) {
+        if (k > row + 16 * (YM - 1)) break; // the rest of the weights is zero
+        MATRIX_A w[YM];
+        [[unroll]] for (uint i = 0; i < YM; i++) coopMatLoad(w[i], tile_s, (row + 16 * i) * ROW_W + k / 8, ROW_W, ROWS);
+        [[unroll]] for (uint j = 0; j < YP; j++) {
             MATRIX_B x;
-            coopMatLoad(x, tile_x, 16 * i * ROW_T + k / 8, ROW_T, COLUMNS);
-            y[i] = coopMatMulAdd(w, x, y[i]);
+            coopMatLoad(x, tile_x, k * ROW_P + (column + 16 * j) / 8, ROW_P, ROWS);
+            [[unroll]] for (uint i = 0; i < YM; i++) y[i][j] = coopMatMulAdd(w[i], x, y[i][j]);
         }
     }
 }
-#endif
+
+// Whole rows of a subgroup's part of y, by way of shared memory: a matrix itself would write half sectors.
+void store_y(MATRIX_SUM y[YM][YP], chunk_rows rows, uint h) {
+    uint row = 16 * YM * (gl_SubgroupID / Y_P), column = 16 * YP * (gl_SubgroupID % Y_P);
+    const uint tiles = Y_TYPE == VKS_TYPE_F32 ? 1 : STAGE_TILES;
+    const uint vectors = Y_TYPE == VKS_TYPE_F32 ? 4 : 2 * tiles; // of a row
+    uint at = AT_STAGE + gl_SubgroupID * STAGE;
+    [[unroll]] for (uint i = 0; i < YM; i++)
+        [[unroll]] for (uint j0 = 0; j0 < YP; j0 += tiles) {
+            [[unroll]] for (uint j = 0; j < tiles; j++)
+                if (Y_TYPE == VKS_TYPE_F32) coopMatStore(y[i][j0 + j], tile_s, at, vectors, ROWS);
+                else coopMatStore(to_elements(y[i][j0 + j]), tile_s, at + 2 * j, vectors, ROWS);
+            subgroupMemoryBarrierShared();
+            subgroupBarrier();
+            for (uint e = gl_SubgroupInvocationID; e < 16 * vectors; e += gl_SubgroupSize) {
+                uint t = row + 16 * i + e / vectors, to = h * P + column + 16 * j0;
+                if (t >= rows.count) break;
+                uint to_vector = ((rows.first + t) * params.y_stride + to) / (Y_TYPE == VKS_TYPE_F32 ? 4 : 8);
+                Words4(params.y).at[to_vector + e % vectors] = tile_s[at + e];
+            }
+            subgroupBarrier();
+        }
+}
+
+// The state before a segment; before the only one lies the initial state.
+void start_state(segment_chunks segment, uint h, inout MATRIX_SUM state[SP][SN]) {
+    if (segment.n == 1)
+        load_state(params.state, state_slot(segment.sequence) * params.state_stride + h * P * N, state);
+    else
+        load_state(params.chunk_states, (gl_WorkGroupID.y * H + h) * P * N, state);
+}
 
 void main() {
-    uint h = gl_WorkGroupID.x, segment = gl_WorkGroupID.y, sequence = gl_WorkGroupID.z;
-    uint chunk = segment * params.segment, end = min(chunk + params.segment, n_chunk());
-    uint at_segment = ((sequence * ((n_chunk() + params.segment - 1) / params.segment) + segment) * H + h) * P * N;
-    uint at_slot = state_slot(sequence) * params.state_stride + h * P * N;
-    MATRIX_SUM state[FP][FN];
-    [[unroll]] for (uint i = 0; i < FP; i++)
-        [[unroll]] for (uint j = 0; j < FN; j++) {
-#ifdef SEGMENT
-            state[i][j] = MATRIX_SUM(0.0);
-#else
-            uint at = 16 * i * N + 16 * (gl_SubgroupID * FN + j);
-            if (params.segment < n_chunk()) coopMatLoad(state[i][j], Floats(params.chunk_states).at, at_segment + at, N, ROWS);
-            else coopMatLoad(state[i][j], Floats(params.state).at, at_slot + at, N, ROWS);
-#endif
+    uint h = gl_WorkGroupID.x, g = h / (H / G);
+    segment_chunks segment = chunks_of_segment(gl_WorkGroupID.y);
+    if (segment.n == 0) return;
+    float d = Floats(params.heads).at[2 * H + h];
+    weight_row weight_rows[LOADS_W];
+    [[unroll]] for (uint j = 0; j < LOADS_W; j++) weight_rows[j] = row_of_item(item(j));
+    MATRIX_SUM state[SP][SN];
+    start_state(segment, h, state);
+    chunk_rows rows = rows_of_chunk(segment.first);
+    vec4 v[LOADS_D];
+    uvec4 x[LOADS_X], c[LOADS_N], b[LOADS_N];
+    vec4 low[LOADS_W], high[LOADS_W];
+    fetch_decays(segment.first, h, v);
+    fetch_x(rows, h, x);
+    fetch_columns(params.c, rows, g * N, c);
+    for (uint chunk = segment.first; chunk < segment.end; chunk++) {
+        MATRIX_SUM y[YM][YP];
+        [[unroll]] for (uint i = 0; i < YM; i++)
+            [[unroll]] for (uint j = 0; j < YP; j++) y[i][j] = MATRIX_SUM(0.0);
+        store_decays(v);
+        store_x(x, false);
+        [[unroll]] for (uint piece = 0; piece < PIECES; piece++) {
+            if (piece > 0) {
+                fetch_columns(params.c, rows, g * N + piece * PIECE, c);
+                barrier();
+            }
+            store_columns(c, false);
+            [[unroll]] for (uint i = 0; i < SP; i++)
+                [[unroll]] for (uint j = piece * SNP; j < (piece + 1) * SNP; j++)
+                    coopMatStore(to_elements(state[i][j]), tile_s, state_row(i) * ROW_N + piece_column(j) / 8, ROW_N, ROWS);
+            barrier();
+            if (piece + 1 == PIECES) {
+                fetch_columns(params.b, rows, g * N, b);
+                fetch_products((chunk * G + g) * 4096, weight_rows, low, high);
+            }
+            add_past(y);
         }
-
-    float total = 0.0;
-    float dt[PARTS];
-    fetch_dt(sequence, chunk, h, dt);
-    if (gl_SubgroupID == 0) find_decays(0, chunk, h, dt);
-    barrier();
-    for (uint side = 0; chunk < end; chunk++, side ^= 1) {
-        fetch_dt(sequence, min(chunk + 1, end - 1), h, dt);
-#ifdef SEGMENT
-        uvec4 even[LOADS_X], odd[LOADS_X], b[LOADS_N];
-        fetch_x(sequence, chunk, h, even, odd);
-        fetch_b(turned_at(sequence, chunk, h / (H / G)), b);
-        store_x(even, odd);
-        store_b(side, b);
-        total += token_sum[side][63];
-#else
-        MATRIX_SUM y[FP];
-        [[unroll]] for (uint i = 0; i < FP; i++) y[i] = MATRIX_SUM(0.0);
-        find_outputs(side, sequence, chunk, h, state, y);
-#endif
+        decay_rows(y);
         barrier();
-        if (gl_SubgroupID == 0 && chunk + 1 < end) find_decays(side ^ 1, chunk + 1, h, dt);
-#ifndef SEGMENT
-        add_own_tokens(y);
-        uint n_token = chunk_tokens(chunk), row = token_row(sequence, chunk, 0);
-        if (n_token == 64) store_whole(y, row + 16 * gl_SubgroupID, h);
-        else store_part(y, row, h, n_token);
-#endif
-        advance_state(side, state);
-        barrier(); // the tiles and this chunk's decays have been read
-    }
-
-#ifdef SEGMENT
-    if (gl_LocalInvocationIndex == 0) Floats(params.decays).at[at_segment / (P * N)] = total;
-    bool is_last = true;
-#else
-    bool is_last = end == n_chunk();
-#endif
-    if (!is_last) return;
-    [[unroll]] for (uint i = 0; i < FP; i++)
-        [[unroll]] for (uint j = 0; j < FN; j++) {
-            uint at = 16 * i * N + 16 * (gl_SubgroupID * FN + j);
-#ifdef SEGMENT
-            coopMatStore(state[i][j], Floats(params.chunk_states).at, at_segment + at, N, ROWS);
-#else
-            coopMatStore(state[i][j], Floats(params.state).at, at_slot + at, N, ROWS);
-#endif
+        store_columns(b, true);
+        store_weights(weight_rows, low, high, d);
+        barrier();
+        uint next = min(chunk + 1, segment.end - 1);
+        chunk_rows next_rows = rows_of_chunk(next);
+        fetch_decays(next, h, v);
+        fetch_x(next_rows, h, x);
+        fetch_columns(params.c, next_rows, g * N, c);
+        add_own(y);
+        store_y(y, rows, h);
+        float unit = decay_of(AT_UNIT);
+        scale_state(from_start[63] / unit, state);
+        [[unroll]] for (uint piece = 0; piece < PIECES; piece++) {
+            if (piece > 0) {
+                fetch_columns(params.b, rows, g * N + piece * PIECE, b);
+                barrier();
+                store_columns(b, true);
+                barrier();
+            }
+            add_outer(piece, state);
         }
+        scale_state(unit, state);
+        rows = next_rows;
+        barrier(); // the tiles have been read
+    }
+    if (segment.number + 1 == segment.n)
+        store_state(params.state, state_slot(segment.sequence) * params.state_stride + h * P * N, state);
 }
+#endif

@@ -3,7 +3,7 @@
 // Push      shaders/params/ssd.h; shapes and types stand there
 // Mapping   a workgroup is one subgroup and computes a tile of 16 tokens m x 4 LANES p, the lanes in pairs side by side
 //           along p; C and the weights of k, which all lanes need, are loaded a value a lane and broadcast.
-//           x: tile; y: chunk; z: sequence and head
+//           x: tile; y: chunk; z: head
 // Constants 0 WG_SIZE (the subgroup size), include/ssd.glsl, 8 LANES (the subgroup size)
 // Needs     subgroup broadcast, subgroups of a fixed size
 // Numerics  f32: the state's part summed in order of n, then the chunk's own tokens in order of k
@@ -24,10 +24,10 @@ void main() {
     const uint tiles_p = (P + TP * LANES - 1) / (TP * LANES);
     uint lane = gl_SubgroupInvocationID;
     uint m0 = gl_WorkGroupID.x / tiles_p * TM, p0 = gl_WorkGroupID.x % tiles_p * TP * LANES + 2 * lane;
-    uint sequence = gl_WorkGroupID.z / H, h = gl_WorkGroupID.z % H, g = h / (H / G);
-    uint n_token = min(Q, params.n_time - gl_WorkGroupID.y * Q);
+    uint chunk = gl_WorkGroupID.y, h = gl_WorkGroupID.z, g = h / (H / G);
+    chunk_rows rows = rows_of_chunk(chunk);
+    uint n_token = rows.count;
     if (m0 >= n_token) return;
-    uint chunk = chunk_index(sequence, gl_WorkGroupID.y);
     uint at_dt = decay_at(chunk, DECAY_DT, h), at_sum = decay_at(chunk, DECAY_SUM, h);
     Floats decays = Floats(params.decays);
     uint p[TP];
@@ -42,7 +42,7 @@ void main() {
     for (uint n0 = 0; n0 < N; n0 += LANES) {
         float c[TM];
         [[unroll]] for (uint i = 0; i < TM; i++) {
-            uint row = token_row(sequence, gl_WorkGroupID.y, m0 + i) * params.x_stride;
+            uint row = token_row(rows, m0 + i) * params.x_stride;
             c[i] = load1(params.c, X_TYPE, row + g * N + min(n0 + lane, N - 1));
         }
         for (uint n = 0; n < LANES && n0 + n < N; n++) {
@@ -73,7 +73,7 @@ void main() {
             weight[i] = k0 + lane <= m0 + i ? product * dt * exp(min(decay_sum[i] - sum_k, 0.0)) : 0.0;
         }
         for (uint s = 0; s < LANES && k0 + s < k_end; s++) {
-            uint row = token_row(sequence, gl_WorkGroupID.y, k0 + s) * params.x_stride + h * P;
+            uint row = token_row(rows, k0 + s) * params.x_stride + h * P;
             float x[TP];
             [[unroll]] for (uint j = 0; j < TP; j++) x[j] = load1(params.x, X_TYPE, row + min(p[j], P - 1));
             [[unroll]] for (uint i = 0; i < TM; i++) {
@@ -86,7 +86,7 @@ void main() {
     float d = Floats(params.heads).at[2 * H + h];
     [[unroll]] for (uint i = 0; i < TM; i++) {
         if (m0 + i >= n_token) break;
-        uint row = token_row(sequence, gl_WorkGroupID.y, m0 + i);
+        uint row = token_row(rows, m0 + i);
         uint at_x = row * params.x_stride + h * P, at_y = row * params.y_stride + h * P;
         [[unroll]] for (uint j = 0; j < TP; j += 2) {
             if (p[j] >= P) break;

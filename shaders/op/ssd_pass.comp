@@ -19,19 +19,20 @@ void main() {
     if (i >= P * N) return;
     uint at_state = state_slot(sequence) * params.state_stride + h * P * N + i;
     float state = Floats(params.state).at[at_state];
+    uint first = first_part(sequence, Q), n_chunk = (n_row(sequence) + Q - 1) / Q;
     // Chunks in batches: all loads of a batch come before its first store, which might be to what they read for all the
     // compiler knows. Chunks past the end repeat the last one and are not stored.
     const uint BATCH = 8;
-    for (uint c0 = 0; c0 < n_chunk(); c0 += BATCH) {
+    for (uint c0 = 0; c0 < n_chunk; c0 += BATCH) {
         float own[BATCH], decay[BATCH];
         [[unroll]] for (uint j = 0; j < BATCH; j++) {
-            uint chunk = chunk_index(sequence, min(c0 + j, n_chunk() - 1));
+            uint chunk = first + min(c0 + j, n_chunk - 1);
             own[j] = Floats(params.chunk_states).at[(chunk * H + h) * P * N + i];
             decay[j] = exp(Floats(params.decays).at[decay_at(chunk, DECAY_SUM, h) + Q - 1]);
         }
         [[unroll]] for (uint j = 0; j < BATCH; j++) {
-            if (c0 + j >= n_chunk()) break;
-            Floats(params.chunk_states).at[(chunk_index(sequence, c0 + j) * H + h) * P * N + i] = state;
+            if (c0 + j >= n_chunk) break;
+            Floats(params.chunk_states).at[((first + c0 + j) * H + h) * P * N + i] = state;
             state = fma(decay[j], state, own[j]);
         }
     }

@@ -1,6 +1,6 @@
 // ssd_product: C[m] . B[k] for all pairs k <= m of a chunk, per group   (Dao and Gu 2024, section 6: the factor C B^T)
 // Push      shaders/params/ssd.h; shapes and types stand there
-// Mapping   x: one invocation per tile of 4 x 4 pairs (tiles above the diagonal return); y: chunk; z: sequence and group
+// Mapping   x: one invocation per tile of 4 x 4 pairs (tiles above the diagonal return); y: chunk; z: group
 // Constants 0 WG_SIZE, then include/ssd.glsl
 // Needs     nothing optional
 // Numerics  f32, summed in order of n
@@ -15,12 +15,13 @@ layout(local_size_x_id = 0) in;
 
 void main() {
     uint tile = gl_GlobalInvocationID.x, m0 = tile / (Q / 4) * 4, k0 = tile % (Q / 4) * 4;
-    uint sequence = gl_WorkGroupID.z / G, g = gl_WorkGroupID.z % G;
-    if (m0 >= Q || k0 > m0 || gl_WorkGroupID.y * Q + m0 >= params.n_time) return;
+    uint chunk = gl_WorkGroupID.y, g = gl_WorkGroupID.z;
+    chunk_rows rows = rows_of_chunk(chunk);
+    if (m0 >= Q || k0 > m0 || m0 >= rows.count) return;
     uint at_c[4], at_b[4];
     [[unroll]] for (uint i = 0; i < 4; i++) {
-        at_c[i] = token_row(sequence, gl_WorkGroupID.y, m0 + i) * params.x_stride + g * N;
-        at_b[i] = token_row(sequence, gl_WorkGroupID.y, k0 + i) * params.x_stride + g * N;
+        at_c[i] = token_row(rows, m0 + i) * params.x_stride + g * N;
+        at_b[i] = token_row(rows, k0 + i) * params.x_stride + g * N;
     }
     float sum[4][4];
     [[unroll]] for (uint i = 0; i < 4; i++)
@@ -33,7 +34,6 @@ void main() {
             [[unroll]] for (uint j = 0; j < 4; j++) sum[i][j] = fma(c, b[j], sum[i][j]);
         }
     }
-    uint chunk = chunk_index(sequence, gl_WorkGroupID.y);
     [[unroll]] for (uint i = 0; i < 4; i++)
         [[unroll]] for (uint j = 0; j < 4; j++)
             Floats(params.products).at[((chunk * G + g) * Q + m0 + i) * Q + k0 + j] = sum[i][j];

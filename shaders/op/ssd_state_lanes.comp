@@ -2,7 +2,7 @@
 //                  (Dao and Gu 2024, section 6, step 2)
 // Push      shaders/params/ssd.h; shapes and types stand there
 // Mapping   a workgroup is one subgroup and computes a tile of 16 p x 8 LANES n, the lanes side by side along n; x and E,
-//           which all lanes need, are loaded a value a lane and broadcast. x: tile; y: chunk; z: sequence and head
+//           which all lanes need, are loaded a value a lane and broadcast. x: tile; y: chunk; z: head
 // Constants 0 WG_SIZE (the subgroup size), include/ssd.glsl, 8 LANES (the subgroup size; 4 to 64)
 // Needs     subgroup broadcast, subgroups of a fixed size
 // Numerics  f32, summed in order of i
@@ -23,17 +23,18 @@ void main() {
     const uint tiles_n = (N + TN * LANES - 1) / (TN * LANES), parts = (TP + LANES - 1) / LANES;
     uint lane = gl_SubgroupInvocationID;
     uint p0 = gl_WorkGroupID.x / tiles_n * TP, n0 = gl_WorkGroupID.x % tiles_n * TN * LANES + lane;
-    uint sequence = gl_WorkGroupID.z / H, h = gl_WorkGroupID.z % H, g = h / (H / G);
-    uint chunk = chunk_index(sequence, gl_WorkGroupID.y), at_end = decay_at(chunk, DECAY_TO_END, h);
+    uint chunk = gl_WorkGroupID.y, h = gl_WorkGroupID.z, g = h / (H / G);
+    chunk_rows rows = rows_of_chunk(chunk);
+    uint at_end = decay_at(chunk, DECAY_TO_END, h);
     float sum[TP][TN];
     [[unroll]] for (uint i = 0; i < TP; i++)
         [[unroll]] for (uint j = 0; j < TN; j++) sum[i][j] = 0.0;
 
-    uint n_token = min(Q, params.n_time - gl_WorkGroupID.y * Q);
+    uint n_token = rows.count;
     for (uint t0 = 0; t0 < n_token; t0 += LANES) {
         float decays = Floats(params.decays).at[at_end + min(t0 + lane, Q - 1)];
         for (uint t = 0; t < LANES && t0 + t < n_token; t++) {
-            uint row = token_row(sequence, gl_WorkGroupID.y, t0 + t) * params.x_stride;
+            uint row = token_row(rows, t0 + t) * params.x_stride;
             float decay = subgroupBroadcast(decays, t), b[TN], x[parts];
             [[unroll]] for (uint j = 0; j < TN; j++)
                 b[j] = decay * load1(params.b, X_TYPE, row + g * N + min(n0 + j * LANES, N - 1));

@@ -7,7 +7,8 @@ VKS_PARAMS(vks_conv1d_params) {
     vks_address state; // [slots, K-1, C] f32, oldest input first, read and written
     vks_address slots; // [B] u32, or 0: slot b
     vks_address y;     // [B, T, C] Y_TYPE
-    vks_uint n_time;   // T
+    vks_address offsets; // [n+1] u32: sequence s is rows offsets[s] ... offsets[s+1]-1; or 0
+    vks_uint n_time;   // T; with offsets the number of sequences
     vks_uint n_channel; // C
     vks_uint x_stride, y_stride; // elements between rows; batch strides are T rows
     vks_uint state_stride;       // floats between slots

@@ -40,7 +40,7 @@ static double roundings(const conv1d_case *c) {
 typedef struct job {
     char label[96];
     const conv1d_case *c;
-    vks_tensor x, y, state, stepped_y, stepped_state; // stepped: the same token by token
+    vks_tensor x, y, state, stepped_y, stepped_state; // stepped: the same token by token, or packed
     int32_t slots[4];
     float *wanted_state;
     double *wanted, *scale;
@@ -145,6 +145,23 @@ static void record(gpu *g, const conv1d_case *c, uint64_t seed, job *j) {
             step.y = vks_tensor_slice(steps.y, 1, t, 1);
             CHECK_OK(vks_op_conv1d(&g->target, &step));
         }
+    } else if (c->n_sequence > 1 && (j->state.address || c->n_tap == 1 || c->reverse)) {
+        vks_conv1d packed = place(g, j, placed, w, bias, state, pad);
+        int32_t offsets[5];
+        for (uint32_t s = 0; s <= c->n_sequence; s++)
+            offsets[s] = (int32_t)(s * c->n_time);
+        j->stepped_y = packed.y;
+        j->stepped_state = packed.state;
+        packed.slots = gpu_word_vector(g, j->slots, c->n_sequence);
+        packed.offsets = gpu_word_vector(g, offsets, c->n_sequence + 1);
+        const uint32_t n_row = c->n_sequence * c->n_time;
+        vks_tensor *rows[] = {&packed.x, &packed.y};
+        for (int i = 0; i < 2; i++) {
+            rows[i]->shape[0] = 1;
+            rows[i]->shape[1] = n_row;
+            rows[i]->stride[0] = n_row * rows[i]->stride[1];
+        }
+        CHECK_OK(vks_op_conv1d(&g->target, &packed));
     }
     vks_free(x);
     vks_free(w);
@@ -166,16 +183,19 @@ static void check_state(const gpu *g, const job *j, const vks_tensor *state) {
     vks_free(found);
 }
 
-// A step promises the bits of the whole sequence: the same operations in the same order.
+// A step promises the bits of the whole sequence, and packed sequences those of sequences one by one: the same
+// operations in the same order.
 static void check_steps(const gpu *g, const job *j) {
-    size_t n = (size_t)j->c->n_time * j->c->n_channel, at = 0;
+    size_t n = (size_t)j->c->n_sequence * j->c->n_time * j->c->n_channel, at = 0;
     double *whole = gpu_alloc(n, sizeof *whole), *stepped = gpu_alloc(n, sizeof *stepped);
     gpu_read(g, &j->y, whole);
     gpu_read(g, &j->stepped_y, stepped);
     while (at < n && whole[at] == stepped[at])
         at++;
     check_n_checked++;
-    if (at < n) CHECK_FAIL("%s: element %zu is %.9g by steps and %.9g at once", j->label, at, stepped[at], whole[at]);
+    if (at < n)
+        CHECK_FAIL("%s: element %zu is %.9g by steps or packed, and %.9g at once", j->label, at, stepped[at],
+                   whole[at]);
     vks_free(whole);
     vks_free(stepped);
     check_state(g, j, &j->stepped_state);

@@ -149,8 +149,6 @@ static void free_input(input *in) {
 static vks_ssd place_op(gpu *g, const job *j, const input *in, uint32_t chunk) {
     const ssd_case *c = j->c;
     uint32_t n_slot = n_slot_of(c), n_y = c->n_head * c->n_width, n_state = (uint32_t)state_size(c);
-    uint64_t n_scratch =
-        vks_ssd_scratch_size(c->n_sequence, c->n_time, c->n_head, c->n_group, c->n_width, c->n_state, chunk);
     vks_tensor y = gpu_rows(g, GPU_OUT, c->y, c->n_sequence * c->n_time, n_y, n_y + (fits_matrices(c) ? 8 : 2), NULL);
     vks_tensor state = gpu_rows(g, GPU_IN_OUT, F32, n_slot, n_state, n_state + (fits_matrices(c) ? 8 : 5), in->state);
     vks_ssd op = {
@@ -166,6 +164,7 @@ static vks_ssd place_op(gpu *g, const job *j, const input *in, uint32_t chunk) {
         .dt_min = c->dt_min,
         .dt_max = c->dt_max,
     };
+    uint64_t n_scratch = vks_ssd_scratch_size(g->target.kernels, &op);
     if (n_scratch)
         op.scratch =
             gpu_reshape(gpu_rows(g, GPU_OUT, F32, 1, (uint32_t)n_scratch, 0, NULL), 0, GPU_SHAPE((uint32_t)n_scratch));
@@ -261,6 +260,74 @@ static void run_table(gpu *g, const ssd_case *table, size_t n) {
         op_recurrence_free(&jobs[i].twin);
     }
     vks_free(jobs);
+}
+
+// Three sequences of unequal lengths, one of them empty, packed in one row of tokens: each against the twin on its own.
+static const ssd_case packed_cases[] = {
+    {1, 40, 4, 2, 8, 16, 16, F32, F32, true, PLAIN},
+    {1, 90, 3, 1, 10, 12, 8, F16, F32, true, LIMITED},
+    {1, 330, 2, 1, 64, 128, 64, F16, F16, true, PLAIN},
+    {1, 270, 2, 2, 32, 64, 64, BF16, BF16, true, SLOW},
+};
+enum { PACKED = 3 };
+
+static void place_packed(gpu *g, const ssd_case *c, job *j, const int32_t *offsets, uint64_t seed, job *parts) {
+    start_job(g, c, j);
+    input in = place_input(g, c, seed);
+    vks_ssd op = place_op(g, j, &in, c->chunk);
+    const int32_t slots[PACKED] = {2, 0, 1};
+    op.slots = gpu_word_vector(g, slots, PACKED);
+    op.offsets = gpu_word_vector(g, offsets, PACKED + 1);
+    uint32_t n_scratch = (uint32_t)vks_ssd_scratch_size(g->target.kernels, &op);
+    op.scratch = gpu_reshape(gpu_rows(g, GPU_OUT, F32, 1, n_scratch, 0, NULL), 0, GPU_SHAPE(n_scratch));
+    CHECK_OK(vks_op_ssd(&g->target, &op));
+    size_t n_x = (size_t)c->n_head * c->n_width, n_state = state_size(c), n_all = n_slot_of(c) * n_state;
+    j->y = op.y;
+    j->state = op.state;
+    j->wanted = gpu_alloc(c->n_time * n_x, sizeof *j->wanted);
+    j->scale = gpu_alloc(c->n_time * n_x, sizeof *j->scale);
+    j->wanted_state = gpu_alloc(n_all, sizeof *j->wanted_state);
+    j->state_scale = gpu_alloc(n_all, sizeof *j->state_scale);
+    for (size_t i = 0; i < n_all; i++)
+        j->wanted_state[i] = in.state[i];
+    for (int k = 0; k < PACKED; k++) {
+        size_t first = (size_t)offsets[k], n = (size_t)offsets[k + 1] - first, at = (size_t)slots[k] * n_state;
+        if (n == 0) continue;
+        ssd_case one = *c;
+        one.n_time = (uint32_t)n;
+        parts[k] = (job){.c = &one, .slots = {slots[k]}};
+        input part = in;
+        part.conv += first * (n_x + 2 * (size_t)c->n_group * c->n_state);
+        part.dt += first * (c->n_head + 6);
+        compute(&parts[k], &part);
+        memcpy(j->wanted + first * n_x, parts[k].wanted, n * n_x * sizeof *j->wanted);
+        memcpy(j->scale + first * n_x, parts[k].scale, n * n_x * sizeof *j->scale);
+        memcpy(j->wanted_state + at, parts[k].wanted_state + at, n_state * sizeof *j->wanted_state);
+        memcpy(j->state_scale + at, parts[k].state_scale + at, n_state * sizeof *j->state_scale);
+        free_job(&parts[k]);
+    }
+    free_input(&in);
+}
+
+static void run_packed(gpu *g) {
+    job jobs[VKS_COUNT(packed_cases)], parts[PACKED];
+    gpu_begin(g);
+    for (size_t i = 0; i < VKS_COUNT(packed_cases); i++) {
+        int32_t n = (int32_t)packed_cases[i].n_time, cut = 7 + 9 * (int32_t)i;
+        const int32_t offsets[][PACKED + 1] = {{0, cut, cut, n}, {0, 0, cut, n}, {0, n - cut, n, n}};
+        place_packed(g, &packed_cases[i], &jobs[i], offsets[i % 3], 50 + i, parts);
+    }
+    CHECK(gpu_run(g));
+    for (size_t i = 0; i < VKS_COUNT(packed_cases); i++) {
+        check_job(g, &jobs[i]);
+        free_job(&jobs[i]);
+    }
+}
+CHECK_CASE(packed) {
+    run_packed(gpu_open(0));
+}
+CHECK_CASE(packed_masked) {
+    run_masked(run_packed);
 }
 
 static void run_chunked(gpu *g) {
@@ -362,10 +429,9 @@ CHECK_CASE(refuses) {
     vks_op_target target = {.kernels = gpu_open(0)->target.kernels};
     const uint64_t somewhere = 4096; // never touched: nothing is recorded
     enum { B = 2, T = 3, H = 4, G = 2, P = 6, N = 5 };
-    uint32_t n_scratch = (uint32_t)vks_ssd_scratch_size(B, T, H, G, P, N, 8);
     vks_tensor rows = vks_tensor_rows(somewhere, F32, B * T, H * P + 2 * G * N, H * P + 2 * G * N);
     const ssd_case shape = {.n_sequence = B, .n_time = T};
-    const vks_ssd good = {
+    vks_ssd good = {
         .x = columns(&shape, rows, 0, H, P),
         .b = columns(&shape, rows, H * P, G, N),
         .c = columns(&shape, rows, H * P + G * N, G, N),
@@ -374,10 +440,11 @@ CHECK_CASE(refuses) {
         .state = vks_tensor_dense(somewhere, F32, GPU_SHAPE(B, H, P, N)),
         .slots = vks_tensor_dense(somewhere, VKSSM_DTYPE_I32, GPU_SHAPE(B)),
         .y = vks_tensor_dense(somewhere, F32, GPU_SHAPE(B, T, H, P)),
-        .scratch = vks_tensor_dense(somewhere, F32, GPU_SHAPE(n_scratch)),
         .chunk = 8,
         .dt_max = 1,
     };
+    uint32_t n_scratch = (uint32_t)vks_ssd_scratch_size(target.kernels, &good);
+    good.scratch = vks_tensor_dense(somewhere, F32, GPU_SHAPE(n_scratch));
     CHECK_OK(vks_op_ssd(&target, &good));
     vks_ssd bad = good;
     bad.x.dtype = VKSSM_DTYPE_F64;
@@ -416,6 +483,11 @@ CHECK_CASE(refuses) {
     bad.slots.dtype = F32;
     CHECK_REFUSED(vks_op_ssd(&target, &bad), "ssd: slots: I32 expected, F32 found");
     bad = good;
+    bad.offsets = bad.slots;
+    CHECK_REFUSED(vks_op_ssd(&target, &bad), "ssd: packed sequences in one row of tokens expected, 2 rows found");
+    bad.offsets.shape[0] = 1;
+    CHECK_REFUSED(vks_op_ssd(&target, &bad), "ssd: offsets of at least one sequence expected, none found");
+    bad = good;
     bad.y.shape[2] = 5;
     CHECK_REFUSED(vks_op_ssd(&target, &bad), "ssd: y: shape [2, 3, 4, 6] expected, [2, 3, 5, 6] found");
     bad = good;
@@ -440,6 +512,8 @@ int main(int argc, char **argv) {
     return gpu_main(argc, argv,
                     (check_case[]){CHECK_RUN(chunked),
                                    CHECK_RUN(chunked_variants),
+                                   CHECK_RUN(packed),
+                                   CHECK_RUN(packed_masked),
                                    CHECK_RUN(gated),
                                    CHECK_RUN(gated_variants),
                                    CHECK_RUN(step),

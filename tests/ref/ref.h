@@ -85,6 +85,15 @@ typedef struct ref_mixer_step_args {
     double *y, *scale;                     // [n_head, n_width]
 } ref_mixer_step_args;
 void ref_mixer_step(const ref_mixer_step_args *args);
+typedef struct ref_ssd_tree_args { // one sequence
+    size_t n_time, n_head, n_group, n_width, n_state;
+    const float *x, *b, *c, *dt, *a, *dt_bias, *d; // as in ref_ssd_args
+    const int *parents;                            // [n_time], below their tokens, or -1; NULL: the token before
+    double dt_min, dt_max;
+    const double *state; // [n_head, n_width, n_state]
+    double *y, *scale;   // [n_time, n_head, n_width]
+} ref_ssd_tree_args;
+void ref_ssd_tree(const ref_ssd_tree_args *args); // branch by branch
 
 typedef struct ref_sample_args {
     size_t n_vocab;

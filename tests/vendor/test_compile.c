@@ -68,7 +68,7 @@ static void compile_ssd(vkssm_dtype type, uint32_t n_time) {
                    .dt_max = 1};
     // Columns of one [T, H P + 2 N] buffer, as in the model.
     ssd.x.stride[1] = ssd.b.stride[1] = ssd.c.stride[1] = h * p + 2 * n;
-    uint64_t n_float = vks_ssd_scratch_size(1, n_time, h, 1, p, n, 0);
+    uint64_t n_float = vks_ssd_scratch_size(target.kernels, &ssd);
     if (n_float) ssd.scratch = DENSE(F32, (uint32_t)n_float);
     CHECK_EQ(vks_op_ssd(&target, &ssd), VKSSM_OK);
 }
