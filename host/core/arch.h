@@ -104,11 +104,14 @@ typedef struct vks_model_shape {
     uint64_t most_steps;  // of tensor models: time steps of all sequences that a piece can have; 0: any
 } vks_model_shape;
 
-// T tokens of one slot, in the parallel form.
+// T tokens of one slot, in the parallel form; or, with offsets, of several, packed.
 typedef struct vks_prefill {
     vks_tensor tokens;      // [T] I32
-    vks_state_view state;   // one slot
-    vks_tensor logits;      // [n, V] F32: of tokens first_logit ... first_logit+n-1; or none
+    vks_state_view state;   // one slot; with offsets all slots
+    vks_tensor slots;       // with offsets: [n] I32, the sequences' slots
+    vks_tensor offsets;     // [n+1] I32: sequence s is tokens offsets[s] ... offsets[s+1]-1; or none
+    vks_tensor logits;      // [n, V] F32: of tokens first_logit ... first_logit+n-1, with offsets of tokens `last`; or none
+    vks_tensor last;        // with offsets and logits: [n] I32
     uint32_t first_logit;
 } vks_prefill;
 
@@ -148,6 +151,7 @@ typedef struct vks_piece {
 
 typedef struct vks_arch {
     const char *model_type; // as in config.json
+    bool packs_prompts;     // record_prefill takes offsets
     // Whether a config.json without model_type is of this family (original layouts).
     bool (*recognises)(const struct vks_config *config);
     // *self: the architecture's own object, to be released by destroy.

@@ -80,7 +80,7 @@ struct vkssm_session {
     vks_buffer control; // [n_slot + VKS_SPARE_SLOTS] control blocks, [n_slot] slots of the step, the slot that joins
     vks_buffer blocks;  // the sampler's scratch
     vks_buffer scratch;
-    vks_buffer tokens;   // [piece_size], host-visible
+    vks_buffer tokens;   // [piece_size], then offsets, slots, last tokens of packed prompts, host-visible
     vks_buffer mirror;   // of `control`, host-visible
     vks_buffer readback; // [n_logit_row, V] or a slot's state, host-visible
     vks_buffer ring;     // [n_slot + VKS_SPARE_SLOTS, VKS_RING_SIZE] tokens sampled, host-visible

@@ -87,6 +87,15 @@ static vkssm_status measure_scratch(const vkssm_model *model, bool coded_inputs,
     VKS_TRY(model->arch->record_prefill(model->self, &plan, &prefill));
     plan.used = 0;
     state.n_slot = sizes->n_slot + VKS_SPARE_SLOTS;
+    if (model->arch->packs_prompts && sizes->n_slot > 1) {
+        uint32_t n = sizes->n_slot < sizes->piece_size ? sizes->n_slot : sizes->piece_size;
+        prefill.state = state;
+        prefill.slots = prefill.last = vks_tensor_dense(made_up, VKSSM_DTYPE_I32, 1, (uint32_t[]){n});
+        prefill.offsets = vks_tensor_dense(made_up, VKSSM_DTYPE_I32, 1, (uint32_t[]){n + 1});
+        prefill.logits = vks_tensor_rows(made_up, VKSSM_DTYPE_F32, n, n_vocab, n_vocab);
+        VKS_TRY(model->arch->record_prefill(model->self, &plan, &prefill));
+        plan.used = 0;
+    }
     vks_step step = {
         .tokens = vks_tensor_dense(made_up, VKSSM_DTYPE_I32, 1, (uint32_t[]){sizes->n_slot}),
         .slots = vks_tensor_dense(made_up, VKSSM_DTYPE_I32, 1, (uint32_t[]){sizes->n_slot}),
@@ -129,7 +138,7 @@ static vkssm_status measure(const vkssm_model *model, const vkssm_session_params
     sizes->logits = n_row * row;
     uint64_t n_slot = sizes->n_slot + VKS_SPARE_SLOTS;
     sizes->control = (n_slot * (VKS_CONTROL_SIZE + 1) + 1) * sizeof(uint32_t);
-    sizes->tokens = (uint64_t)sizes->piece_size * sizeof(int32_t);
+    sizes->tokens = ((uint64_t)sizes->piece_size + 3 * sizes->n_slot + 1) * sizeof(int32_t); // session_prompts.c
     sizes->ring = n_slot * VKS_RING_SIZE * sizeof(int32_t);
     sizes->adjust = n_slot * 2 * row;
     sizes->blocks = vks_sample_scratch_size(sizes->n_slot, model->shape.n_vocab) * sizeof(float);

@@ -205,7 +205,7 @@ static vkssm_status state_layout(const void *self, vks_state_layout *layout) {
 // One token of each sequence: each block's norm is then a part of its first product.
 static bool norms(const void *self, const vks_kernels *kernels, const vks_lm_call *call) {
     const mamba2 *m = self;
-    return call->slots.address && vks_mamba2_step_fits(&m->mixer, kernels, call->most_rows);
+    return call->slots.address && !call->offsets.address && vks_mamba2_step_fits(&m->mixer, kernels, call->most_rows);
 }
 
 static vks_mamba2_call mamba2_call(const vks_lm_call *call, uint32_t layer, vks_tensor x) {
@@ -216,6 +216,7 @@ static vks_mamba2_call mamba2_call(const vks_lm_call *call, uint32_t layer, vks_
                              .state = call->state,
                              .first_state = 2 * layer,
                              .slots = call->slots,
+                             .offsets = call->offsets,
                              .most_rows = call->most_rows,
                              .words = call->shared[0],
                              .left = call->shared[1]};
@@ -244,6 +245,7 @@ static const vks_lm_mixers mixers = {
 
 const vks_arch vks_arch_mamba2 = {
     .model_type = "mamba2",
+    .packs_prompts = true,
     .recognises = recognises,
     .parse_config = parse_config,
     .bind_weights = vks_lm_bind,

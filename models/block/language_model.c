@@ -103,13 +103,24 @@ static vkssm_status record_head(const vks_lm *lm, vks_plan *plan, vks_tensor row
 vkssm_status vks_lm_prefill(const void *self, vks_plan *plan, const vks_prefill *prefill) {
     const vks_lm *lm = self;
     uint32_t n_time = prefill->tokens.shape[0];
-    vks_lm_call call = {.n_sequence = 1, .n_time = n_time, .state = prefill->state, .norm_eps = lm->norm_eps};
+    vks_lm_call call = {.n_sequence = 1,
+                        .n_time = n_time,
+                        .state = prefill->state,
+                        .slots = prefill->slots,
+                        .offsets = prefill->offsets,
+                        .norm_eps = lm->norm_eps};
     VKS_TRY(vks_plan_rows(plan, VKSSM_DTYPE_F32, n_time, lm->n_channel, &call.residual));
     VKS_TRY(vks_op_embedding(&plan->target,
                              &(vks_embedding){.ids = prefill->tokens, .table = lm->embedding, .y = call.residual}));
     VKS_TRY(record_blocks(lm, plan, &call));
     if (!prefill->logits.address) return VKSSM_OK;
-    vks_tensor rows = vks_tensor_slice(call.residual, 0, prefill->first_logit, prefill->logits.shape[0]);
+    vks_tensor rows;
+    if (!prefill->offsets.address) {
+        rows = vks_tensor_slice(call.residual, 0, prefill->first_logit, prefill->logits.shape[0]);
+        return record_head(lm, plan, rows, 0, prefill->logits);
+    }
+    VKS_TRY(vks_plan_rows(plan, VKSSM_DTYPE_F32, prefill->last.shape[0], lm->n_channel, &rows));
+    VKS_TRY(vks_op_embedding(&plan->target, &(vks_embedding){.ids = prefill->last, .table = call.residual, .y = rows}));
     return record_head(lm, plan, rows, 0, prefill->logits);
 }
 

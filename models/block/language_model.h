@@ -11,12 +11,13 @@
 
 enum { VKS_LM_MAX_SIZE = 1 << 20, VKS_LM_MAX_LAYER = 4096, VKS_LM_MAX_VOCAB = (1 << 24) - 1 };
 
-// B sequences of T tokens; rows are sequence-major.
+// B sequences of T tokens; rows are sequence-major. With offsets B is 1, and its row of T tokens holds packed sequences.
 typedef struct vks_lm_call {
     uint32_t n_sequence, n_time;
     vks_tensor residual; // [B T, D] F32: mixers add to it
     vks_state_view state;
-    vks_tensor slots;   // [B], or none: one sequence, the only slot of `state`
+    vks_tensor slots;   // [B], or none: one sequence, the only slot of `state`; with offsets [n]
+    vks_tensor offsets; // [n+1] I32 or none: as in vks_prefill; only for architectures that pack prompts
     uint32_t most_rows; // as in vks_matmul; 0: B T
     float norm_eps;
     vks_tensor shared[2]; // what `begin` took for all layers

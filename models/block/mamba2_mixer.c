@@ -70,6 +70,7 @@ static vkssm_status record_ssd(const vks_mamba2_config *c, const vks_mamba2_mixe
         .heads = mixer->heads,
         .state = vks_state_get(&call->state, call->first_state + 1),
         .slots = call->slots,
+        .offsets = call->offsets,
         .y = vks_tensor_split_last(sequences(y, n_sequence, n_time, 0, c->n_inner), c->n_head, c->n_width),
         .chunk = c->chunk,
         .dt_min = c->dt_min,
@@ -102,6 +103,7 @@ vkssm_status vks_mamba2_record(const vks_mamba2_config *c, const vks_mamba2_mixe
                                       .bias = mixer->conv_bias,
                                       .state = vks_state_get(&call->state, call->first_state),
                                       .slots = call->slots,
+                                      .offsets = call->offsets,
                                       .y = sequences(convolved, call->n_sequence, call->n_time, 0, n_conv(c)),
                                       .silu = true,
                                   }));

@@ -27,14 +27,16 @@ vkssm_status vks_mamba2_bind(const vks_bind *bind, const vks_mamba2_config *conf
 // Two arrays a mixer: the convolution's tail [K-1, C], the state [H, P, N].
 vkssm_status vks_mamba2_state(const vks_mamba2_config *config, vks_state_layout *layout);
 
-// B sequences of T tokens; rows of x and residual are sequence-major.
+// B sequences of T tokens; rows of x and residual are sequence-major. With offsets B is 1, and its row of T tokens holds
+// packed sequences.
 typedef struct vks_mamba2_call {
     uint32_t n_sequence, n_time;
     vks_tensor x;        // [B T, D] activations: the normed input
     vks_tensor residual; // [B T, D] F32: the output is added here
     vks_state_view state;
     uint32_t first_state; // number of this mixer's first array
-    vks_tensor slots;     // [B] or none
+    vks_tensor slots;     // [B] or none; with offsets [n]
+    vks_tensor offsets;   // [n+1] I32 or none: see vks_ssd
     uint32_t most_rows;   // 0: B T. Kernels are chosen as for so many rows
     vks_tensor words, left; // of vks_mamba2_record_step: see vks_mamba2_begin_step
 } vks_mamba2_call;

@@ -106,6 +106,66 @@ CHECK_CASE(pieces_do_not_matter) {
     free(tokens);
 }
 
+// Prompts of unequal lengths packed into pieces, against each on its own: what they leave, with and without pieces that
+// cut them, behind what their slots had read before; a slot that takes no part keeps its bits.
+CHECK_CASE(prompts_are_packed) {
+    static const size_t lengths[] = {1, 70, 5, 33};
+    static const uint32_t slots[] = {3, 0, 4, 1}, pieces[] = {256, 40, 3};
+    enum { N = 4, N_SLOT = 5, OTHER = 2 };
+    int32_t *tokens = model_tokens(21, 200, N_VOCAB);
+    model_run alone;
+    if (!model_open(&alone, path(), NULL, &(vkssm_session_params){.n_slot = N_SLOT})) return;
+    CHECK_OK(vkssm_session_prefill(alone.session, slots[1], tokens + 150, 9, VKSSM_LOGITS_NONE, NULL));
+    CHECK_OK(vkssm_session_prefill(alone.session, OTHER, tokens + 100, 20, VKSSM_LOGITS_NONE, NULL));
+    float *wanted = model_alloc(N * N_VOCAB, sizeof *wanted), *found = model_alloc(N * N_VOCAB, sizeof *found);
+    vkssm_prompt prompts[N];
+    for (size_t i = 0; i < N; i++) {
+        prompts[i] = (vkssm_prompt){slots[i], tokens + 11 * i, lengths[i]};
+        CHECK_OK(vkssm_session_prefill(alone.session, slots[i], prompts[i].tokens, lengths[i], VKSSM_LOGITS_LAST,
+                                       wanted + i * N_VOCAB));
+    }
+    for (size_t k = 0; k < sizeof pieces / sizeof *pieces; k++) {
+        model_run run;
+        vkssm_session_params params = {.n_slot = N_SLOT, .piece_size = pieces[k]};
+        if (!model_open(&run, path(), NULL, &params)) return;
+        CHECK_OK(vkssm_session_prefill(run.session, slots[1], tokens + 150, 9, VKSSM_LOGITS_NONE, NULL));
+        CHECK_OK(vkssm_session_prefill(run.session, OTHER, tokens + 100, 20, VKSSM_LOGITS_NONE, NULL));
+        uint8_t *other = model_save(&run, OTHER);
+        CHECK_OK(vkssm_session_prefill_prompts(run.session, N, prompts, found));
+        CHECK_AT_MOST(model_gap(found, wanted, N * N_VOCAB), ORDER_GAP);
+        for (size_t i = 0; i < N; i++) {
+            uint8_t *a = model_save(&run, slots[i]), *b = model_save(&alone, slots[i]);
+            CHECK_AT_MOST(state_gap(&run, a, b), ORDER_GAP);
+            CHECK_EQ(position_of(&run, slots[i]), position_of(&alone, slots[i]));
+            free(a);
+            free(b);
+        }
+        uint8_t *after = model_save(&run, OTHER);
+        CHECK(memcmp(other, after, (size_t)vkssm_session_state_size(run.session)) == 0);
+        free(after);
+        free(other);
+        if (k == 0) {
+            vkssm_session *s = run.session;
+            const vkssm_prompt twice[] = {prompts[0], prompts[0]}, empty = {0, tokens, 0}, far = {N_SLOT, tokens, 1};
+            const vkssm_prompt foreign = {0, (int32_t[]){N_VOCAB}, 1};
+            CHECK_REFUSED(vkssm_session_prefill_prompts(s, 0, prompts, NULL), VKSSM_ERR_ARG, "at least one prompt");
+            CHECK_REFUSED(vkssm_session_prefill_prompts(s, N_SLOT + 1, prompts, NULL), VKSSM_ERR_ARG,
+                          "at most 5 prompts expected, one for each slot, 6 found");
+            CHECK_REFUSED(vkssm_session_prefill_prompts(s, 2, twice, NULL), VKSSM_ERR_ARG, "slot 3 found twice");
+            CHECK_REFUSED(vkssm_session_prefill_prompts(s, 1, &empty, NULL), VKSSM_ERR_ARG,
+                          "prompt 0: at least one token");
+            CHECK_REFUSED(vkssm_session_prefill_prompts(s, 1, &far, NULL), VKSSM_ERR_ARG, "a slot below 5 expected");
+            CHECK_REFUSED(vkssm_session_prefill_prompts(s, 1, &foreign, NULL), VKSSM_ERR_ARG, "an id in 0 ... 95");
+            CHECK_EQ(position_of(&run, 0), 9 + lengths[1]);
+        }
+        model_close(&run);
+    }
+    free(found);
+    free(wanted);
+    free(tokens);
+    model_close(&alone);
+}
+
 // What is wanted of the logits changes neither them nor the state.
 CHECK_CASE(last_logits_and_none) {
     enum { N_TOKEN = 150 };
@@ -638,6 +698,7 @@ int main(int argc, char **argv) {
     return model_main(argc, argv,
                       (check_case[]){CHECK_RUN(prefill_equals_steps),
                                      CHECK_RUN(pieces_do_not_matter),
+                                     CHECK_RUN(prompts_are_packed),
                                      CHECK_RUN(last_logits_and_none),
                                      CHECK_RUN(runs_repeat),
                                      CHECK_RUN(devices_repeat),

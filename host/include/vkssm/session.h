@@ -50,6 +50,22 @@ typedef enum vkssm_logits {
 VKSSM_API vkssm_status vkssm_session_prefill(vkssm_session *session, uint32_t slot, const int32_t *tokens, size_t n_token,
                                              vkssm_logits want, float *logits);
 
+typedef struct vkssm_prompt {
+    uint32_t slot;
+    const int32_t *tokens; // [n_token] each in [0, V)
+    size_t n_token;        // 1 or more
+} vkssm_prompt;
+
+// Read prompts of any lengths into different slots, each after what its slot has read already: as vkssm_session_prefill
+// for one after the other, within float32 rounding, but pieces hold tokens of several prompts, packed without padding.
+// logits: [n_prompt, V] float32 of the prompts' last tokens, host memory, or NULL.
+// Errors: ERR_ARG (no prompts, or more than slots; a slot named twice; then as vkssm_session_prefill), ERR_STATE (a slot
+// generates), ERR_DEVICE_LOST. On ERR_ARG and ERR_STATE nothing changed.
+// Cost: one submission and wait per piece of all prompts' tokens together; where an architecture cannot pack, or with
+// params.n_rollback, per piece of each prompt.
+VKSSM_API vkssm_status vkssm_session_prefill_prompts(vkssm_session *session, uint32_t n_prompt,
+                                                     const vkssm_prompt *prompts, float *logits);
+
 // Advance `n_slot` different slots by one token each, by the recurrent form.
 // slots, tokens: [n_slot].   logits: [n_slot, V] float32 or NULL.
 // The bits of a slot's result do not depend on which other slots take part.
