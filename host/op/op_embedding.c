@@ -31,17 +31,18 @@ vkssm_status vks_op_embedding(const vks_op_target *target, const vks_embedding *
     };
     const uint32_t wg_size = 64;
     vks_op_begin(target, "embedding");
-    vkssm_status status = vks_kernel_dispatch(
-        target, &(vks_kernel_call){
-                    .shader = VKS_SHADER_embedding,
-                    .constants = (uint32_t[]){wg_size, op->table.dtype},
-                    .n_constant = 2,
-                    .push = &push,
-                    .push_size = sizeof push,
-                    .n_group = {vks_div_up(n_channel, 2 * wg_size), n_row, 1},
-                    .accesses = (vks_access[]){vks_reads(&op->ids), vks_reads(&op->index), vks_writes(&op->y)},
-                    .n_access = 3,
-                });
+    vkssm_status status =
+        vks_kernel_dispatch(target, &(vks_kernel_call){
+                                        .shader = VKS_SHADER_embedding,
+                                        .constants = (uint32_t[]){wg_size, op->table.dtype},
+                                        .n_constant = 2,
+                                        .push = &push,
+                                        .push_size = sizeof push,
+                                        .n_group = {vks_div_up(n_channel, 2 * wg_size), n_row, 1},
+                                        .accesses = (vks_access[]){vks_reads(&op->ids), vks_reads(&op->index),
+                                                                   vks_reads(&op->table), vks_writes(&op->y)},
+                                        .n_access = 4,
+                                    });
     vks_op_end(target);
     return status;
 }

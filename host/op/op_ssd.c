@@ -242,7 +242,7 @@ static vks_access states_of(const struct vks_ssd_params *push, const scratch_lay
 
 // ---- the chained form -----------------------------------------------------------------------------------------------
 
-enum { CHAIN_CHUNK = 64, CHAIN_DECAY = 272, CHAIN_WORKGROUPS = 640 }; // DECAY_SIZE of include/ssd_chain.glsl
+enum { CHAIN_CHUNK = 64, CHAIN_DECAY = 272, CHAIN_WORKGROUPS = 240 }; // DECAY_SIZE of include/ssd_chain.glsl
 
 // How the subgroups of a workgroup share out y and the state, and in how many pieces N passes through shared memory.
 typedef struct chain_grid {

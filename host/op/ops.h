@@ -11,7 +11,7 @@
 typedef struct vks_embedding {
     vks_tensor ids;   // [n] I32; ids outside [0, V) give zeros. With an index of any stride
     vks_tensor index; // [T] I32, or none: t
-    vks_tensor table; // [V, D] F32, F16, BF16 or of a block type
+    vks_tensor table; // [V, D] F32, F16, BF16 or of a block type; rows of activations will do
     vks_tensor y;     // [T, D] F32
 } vks_embedding;
 vkssm_status vks_op_embedding(const vks_op_target *target, const vks_embedding *op);

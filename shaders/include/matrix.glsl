@@ -21,20 +21,6 @@ const uint ELEMENT_TYPE = VKS_TYPE_F16;
 #define ROWS gl_CooperativeMatrixLayoutRowMajor
 #define COLUMNS gl_CooperativeMatrixLayoutColumnMajor
 
-uint scale_pair(float factor, uint word) {
-    return pack_pair(ELEMENT_TYPE, factor * unpack_pair(ELEMENT_TYPE, word));
-}
-
-// 8 elements times a factor.
-uvec4 scale_vector(float factor, uvec4 v) {
-    return uvec4(scale_pair(factor, v.x), scale_pair(factor, v.y), scale_pair(factor, v.z), scale_pair(factor, v.w));
-}
-
-uvec4 pack_vector(vec4 low, vec4 high) {
-    return uvec4(pack_pair(ELEMENT_TYPE, low.xy), pack_pair(ELEMENT_TYPE, low.zw), pack_pair(ELEMENT_TYPE, high.xy),
-                 pack_pair(ELEMENT_TYPE, high.zw));
-}
-
 // Sums as elements of the operands' type, rounded to nearest: a conversion of matrices to bfloat16 may cut off instead.
 MATRIX_OUT to_elements(MATRIX_SUM sums) {
 #ifdef BF16

@@ -14,11 +14,22 @@ uint decays_at(uint chunk, uint h) {
 struct segment_chunks {
     uint first, end, n; // numbers of chunks; segments of its sequence, 0: the segment is nobody's
     uint sequence, number;
+    chunk_rows rows; // of the first chunk
+    uint left;       // rows of the sequence behind it
 };
 segment_chunks chunks_of_segment(uint segment) {
     uint length = params.segment * 64, sequence = sequence_of(segment, length), first = first_part(sequence, 64);
     uint number = segment - first_part(sequence, length), n_chunk = (n_row(sequence) + 63) / 64;
     uint n = (n_chunk + params.segment - 1) / params.segment;
+    uint before = number * length, all = number < n ? n_row(sequence) - before : 0;
     return segment_chunks(first + number * params.segment, first + min((number + 1) * params.segment, n_chunk),
-                          number < n ? n : 0, sequence, number);
+                          number < n ? n : 0, sequence, number, chunk_rows(first_row(sequence) + before, min(all, 64)),
+                          all - min(all, 64));
+}
+// The rows of the next chunk; at the end of the sequence the same again.
+void advance(inout chunk_rows rows, inout uint left) {
+    if (left == 0) return;
+    rows.first += 64;
+    rows.count = min(left, 64);
+    left -= rows.count;
 }

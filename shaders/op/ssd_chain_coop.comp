@@ -1,8 +1,8 @@
 // ssd_chain_coop: the Mamba-2 recurrence over a segment of chunks, its state in registers from chunk to chunk:
 //                 y[m] = exp(S[m]) (C[m] state) + sum over k <= m of ((C[m] . B[k]) exp(S[m] - S[k]) dt[k]) x[k] + D x[m],
 //                 state = exp(S[63]) state + sum over k of (dt[k] exp(S[63] - S[k]) x[k]) (outer) B[k]
-//                 (Dao and Gu 2024, section 6, all steps). With SEGMENT only the state that a segment adds (the first one
-//                 to the initial state), and its sum of dt A, from which the segments' heads are put together
+//                 (Dao and Gu 2024, section 6, all steps). With SEGMENT only the state that a segment adds to none, and
+//                 its sum of dt A, for ssd_carry; of all segments but a sequence's last
 // Push      shaders/params/ssd.h; shapes and types stand there; x, B, C float16, or bfloat16 with BF16; Q 64; P at most 64
 //           and a multiple of 16; N a multiple of 16. chunk_states hold segments here
 // Mapping   a workgroup per head (x), segment (y). Its subgroups hold the state in registers, STATE_P x STATE_N parts of
@@ -10,10 +10,10 @@
 // Constants 0 WG_SIZE, include/ssd.glsl, 8 Y_M (1, 2 or 4) 9 Y_P 10 STATE_P 11 STATE_N: products of two are the number of
 //           subgroups; they divide 4, P / 16, P / 16, N / 16  12 PIECES of N, 1 or 2 (STATE_N divides N / 32 then): 2
 //           for less shared memory
-// Needs     VK_KHR_cooperative_matrix with 16 x 16 x 16 products of that type summed in float32; shared memory: include/
-//           ssd_tiles.glsl
-// Numerics  the weights (with D on their diagonal), the decayed x and a copy of the state are rounded to the operands'
-//           type; products are exact and summed in float32; the state stays float32
+// Needs     VK_KHR_cooperative_matrix with 16 x 16 x 16 products of that type summed in float32; for P 64 and N 128
+//           45 KiB of shared memory, 31 KiB with 4 subgroups and two PIECES, 27 KiB with SEGMENT
+// Numerics  the weights (with D on their diagonal), decayed B (x with SEGMENT) and a copy of the state are rounded to the
+//           operands' type; products are exact and summed in float32; the state stays float32
 // Twin      tests/ref/ref_ssd.c
 #version 460
 #extension GL_GOOGLE_include_directive : require
@@ -73,33 +73,46 @@ void store_state(uvec2 address, uint at, MATRIX_SUM state[SP][SN]) {
 }
 
 #ifdef SEGMENT
+struct segment_inputs {
+    uvec4 x[LOADS_X], b[LOADS_N];
+    float to_end[LOADS_X], unit, sum;
+};
+void fetch_inputs(uint chunk, chunk_rows rows, uint h, out segment_inputs v) {
+    uint at = decays_at(chunk, h);
+    Floats decays = Floats(params.decays);
+    [[unroll]] for (uint j = 0; j < LOADS_X; j++) v.to_end[j] = decays.at[at + AT_TO_END + min(item(j) / (P / 8), 63)];
+    v.unit = decays.at[at + AT_UNIT];
+    v.sum = decays.at[at + AT_SUM + 63];
+    fetch_x(rows, h, v.x);
+    fetch_columns(params.b, rows, h / (H / G) * N, v.b);
+}
+void store_decayed_x(segment_inputs v) {
+    [[unroll]] for (uint j = 0; j < LOADS_X; j++) {
+        uint t = item(j) / (P / 8);
+        if (t < 64) tile_x[t * ROW_P + item(j) % (P / 8)] = scale_elements(v.to_end[j], v.x[j]);
+    }
+}
+
 void main() {
-    uint h = gl_WorkGroupID.x, g = h / (H / G);
+    uint h = gl_WorkGroupID.x;
     segment_chunks segment = chunks_of_segment(gl_WorkGroupID.y);
     if (segment.number + 1 >= segment.n) return; // what the last one adds, nobody asks for
     MATRIX_SUM state[SP][SN];
     [[unroll]] for (uint i = 0; i < SP; i++)
         [[unroll]] for (uint j = 0; j < SN; j++) state[i][j] = MATRIX_SUM(0.0);
     float total = 0.0;
-    vec4 v[LOADS_D];
-    uvec4 x[LOADS_X], b[LOADS_N];
-    chunk_rows rows = rows_of_chunk(segment.first);
-    fetch_decays(segment.first, h, v);
-    fetch_x(rows, h, x);
-    fetch_columns(params.b, rows, g * N, b);
+    segment_inputs next; // of the next chunk: fetched ahead
+    chunk_rows rows = segment.rows;
+    uint left = segment.left;
+    fetch_inputs(segment.first, rows, h, next);
     for (uint chunk = segment.first; chunk < segment.end; chunk++) {
-        store_decays(v);
-        store_columns(b, false);
+        float unit = next.unit, decay = exp2(next.sum) / unit;
+        total += next.sum;
+        store_columns(next.b);
+        store_decayed_x(next);
         barrier();
-        store_x(x, true);
-        float unit = decay_of(AT_UNIT), decay = from_start[63] / unit;
-        total += decay_of(AT_SUM + 63);
-        barrier();
-        uint next = min(chunk + 1, segment.end - 1);
-        rows = rows_of_chunk(next);
-        fetch_decays(next, h, v);
-        fetch_x(rows, h, x);
-        fetch_columns(params.b, rows, g * N, b);
+        advance(rows, left);
+        fetch_inputs(min(chunk + 1, segment.end - 1), rows, h, next);
         scale_state(decay, state);
         add_outer(0, state);
         scale_state(unit, state);
@@ -158,7 +171,7 @@ void store_y(MATRIX_SUM y[YM][YP], chunk_rows rows, uint h) {
         [[unroll]] for (uint j0 = 0; j0 < YP; j0 += tiles) {
             [[unroll]] for (uint j = 0; j < tiles; j++)
                 if (Y_TYPE == VKS_TYPE_F32) coopMatStore(y[i][j0 + j], tile_s, at, vectors, ROWS);
-                else coopMatStore(to_elements(y[i][j0 + j]), tile_s, at + 2 * j, vectors, ROWS);
+                else coopMatStore(elements_of(y[i][j0 + j]), tile_s, at + 2 * j, vectors, ROWS);
             subgroupMemoryBarrierShared();
             subgroupBarrier();
             for (uint e = gl_SubgroupInvocationID; e < 16 * vectors; e += gl_SubgroupSize) {
@@ -169,6 +182,19 @@ void store_y(MATRIX_SUM y[YM][YP], chunk_rows rows, uint h) {
             }
             subgroupBarrier();
         }
+}
+
+struct chain_inputs {
+    vec4 decays[LOADS_D], low[LOADS_W], high[LOADS_W];
+    uvec4 x[LOADS_X], c[LOADS_N], b[LOADS_N];
+};
+void fetch_inputs(uint chunk, chunk_rows rows, uint h, weight_row weight_rows[LOADS_W], out chain_inputs v) {
+    uint g = h / (H / G);
+    fetch_decays(chunk, h, v.decays);
+    fetch_x(rows, h, v.x);
+    fetch_columns(params.c, rows, g * N, v.c);
+    fetch_columns(params.b, rows, g * N, v.b);
+    fetch_products((chunk * G + g) * 4096, weight_rows, v.low, v.high);
 }
 
 // The state before a segment; before the only one lies the initial state.
@@ -188,60 +214,51 @@ void main() {
     [[unroll]] for (uint j = 0; j < LOADS_W; j++) weight_rows[j] = row_of_item(item(j));
     MATRIX_SUM state[SP][SN];
     start_state(segment, h, state);
-    chunk_rows rows = rows_of_chunk(segment.first);
-    vec4 v[LOADS_D];
-    uvec4 x[LOADS_X], c[LOADS_N], b[LOADS_N];
-    vec4 low[LOADS_W], high[LOADS_W];
-    fetch_decays(segment.first, h, v);
-    fetch_x(rows, h, x);
-    fetch_columns(params.c, rows, g * N, c);
+    chunk_rows rows = segment.rows;
+    uint left = segment.left;
+    chain_inputs next; // of the next chunk: fetched ahead
+    fetch_inputs(segment.first, rows, h, weight_rows, next);
     for (uint chunk = segment.first; chunk < segment.end; chunk++) {
         MATRIX_SUM y[YM][YP];
         [[unroll]] for (uint i = 0; i < YM; i++)
             [[unroll]] for (uint j = 0; j < YP; j++) y[i][j] = MATRIX_SUM(0.0);
-        store_decays(v);
-        store_x(x, false);
+        store_decays(next.decays);
+        store_x(next.x);
         [[unroll]] for (uint piece = 0; piece < PIECES; piece++) {
             if (piece > 0) {
-                fetch_columns(params.c, rows, g * N + piece * PIECE, c);
+                fetch_columns(params.c, rows, g * N + piece * PIECE, next.c);
                 barrier();
             }
-            store_columns(c, false);
+            store_columns(next.c);
             [[unroll]] for (uint i = 0; i < SP; i++)
                 [[unroll]] for (uint j = piece * SNP; j < (piece + 1) * SNP; j++)
-                    coopMatStore(to_elements(state[i][j]), tile_s, state_row(i) * ROW_N + piece_column(j) / 8, ROW_N, ROWS);
+                    coopMatStore(elements_of(state[i][j]), tile_s, state_row(i) * ROW_N + piece_column(j) / 8, ROW_N, ROWS);
             barrier();
-            if (piece + 1 == PIECES) {
-                fetch_columns(params.b, rows, g * N, b);
-                fetch_products((chunk * G + g) * 4096, weight_rows, low, high);
-            }
             add_past(y);
         }
         decay_rows(y);
         barrier();
-        store_columns(b, true);
-        store_weights(weight_rows, low, high, d);
+        store_decayed_columns(next.b);
+        store_weights(weight_rows, next.low, next.high, d);
         barrier();
-        uint next = min(chunk + 1, segment.end - 1);
-        chunk_rows next_rows = rows_of_chunk(next);
-        fetch_decays(next, h, v);
-        fetch_x(next_rows, h, x);
-        fetch_columns(params.c, next_rows, g * N, c);
+        chunk_rows now = rows;
+        advance(rows, left);
+        fetch_inputs(min(chunk + 1, segment.end - 1), rows, h, weight_rows, next);
         add_own(y);
-        store_y(y, rows, h);
+        store_y(y, now, h);
         float unit = decay_of(AT_UNIT);
         scale_state(from_start[63] / unit, state);
         [[unroll]] for (uint piece = 0; piece < PIECES; piece++) {
             if (piece > 0) {
-                fetch_columns(params.b, rows, g * N + piece * PIECE, b);
+                uvec4 b[LOADS_N];
+                fetch_columns(params.b, now, g * N + piece * PIECE, b);
                 barrier();
-                store_columns(b, true);
+                store_decayed_columns(b);
                 barrier();
             }
             add_outer(piece, state);
         }
         scale_state(unit, state);
-        rows = next_rows;
         barrier(); // the tiles have been read
     }
     if (segment.number + 1 == segment.n)
