@@ -26,6 +26,7 @@ typedef union vks_bench_op {
     vks_sample sample;
     vks_ssd ssd;
     vks_mixer_step mixer_step;
+    vks_ssd_tree ssd_tree;
     vks_scan scan;
     vks_selective_scan selective_scan;
     vks_conv2d conv2d;

@@ -13,6 +13,25 @@ static uint64_t no_flop(const vks_bench_entry *e) {
     return 0;
 }
 
+static vkssm_status place_ssd_tree(vks_bench *bench, const vks_bench_entry *e, vks_bench_op *op) { // B, T, H, P, G, N
+    uint32_t b = e->n[0], t = e->n[1], h = e->n[2], p = e->n[3], g = e->n[4], n = e->n[5];
+    vks_ssd_tree *s = &op->ssd_tree;
+    *s = (vks_ssd_tree){.dt_max = 1e9f};
+    vks_tensor xbc;
+    VKS_TRY(vks_bench_input(bench, e->dtype, -1, 1, VKS_BENCH_SHAPE(b, t, h * p + 2 * g * n), &xbc));
+    s->x = vks_tensor_split_last(vks_tensor_slice(xbc, 2, 0, h * p), h, p);
+    s->b = vks_tensor_split_last(vks_tensor_slice(xbc, 2, h * p, g * n), g, n);
+    s->c = vks_tensor_split_last(vks_tensor_slice(xbc, 2, h * p + g * n, g * n), g, n);
+    VKS_TRY(vks_bench_input(bench, e->dtype, -1, 1, VKS_BENCH_SHAPE(b, t, h), &s->dt));
+    VKS_TRY(vks_bench_input(bench, F32, -2, -0.5f, VKS_BENCH_SHAPE(3, h), &s->heads));
+    VKS_TRY(vks_bench_input(bench, F32, -1, 1, VKS_BENCH_SHAPE(b, h, p, n), &s->state));
+    return vks_bench_output(bench, e->dtype, VKS_BENCH_SHAPE(b, t, h, p), &s->y);
+}
+static vkssm_status record_ssd_tree(const vks_op_target *target, const vks_bench_op *op) {
+    return vks_op_ssd_tree(target, &op->ssd_tree);
+}
+static const vks_bench_family ssd_tree = {NULL, 0, place_ssd_tree, record_ssd_tree, no_flop, NULL};
+
 static vkssm_status place_layer_norm(vks_bench *bench, const vks_bench_entry *e, vks_bench_op *op) { // T, D
     vks_layer_norm *n = &op->layer_norm;
     *n = (vks_layer_norm){.eps = 1e-5f};
@@ -146,6 +165,7 @@ static const vks_check_case cases[] = {
     CASE(resample2d, "resample2d", "resample2d/nearest/n1x6x6c8/f16", F16, VKS_NEAREST, 1, 6, 8),
     CASE(vks_bench_conv_s5, "conv2d", "conv_s5/layer/b1t5x6x6u8p4/f32", F32, 0, 1, 5, 6, 8, 4),
     CASE(vks_bench_conv_s5, "scan", "conv_s5/scan/b2t7x4x4p8/c64", F32, 0, 2, 7, 4, 0, 8),
+    CASE(ssd_tree, "ssd_tree", "ssd_tree/b2t9h2p8n24/f32", F32, 0, 2, 9, 2, 8, 1, 24),
 };
 
 const vks_check_case *vks_check_case_at(uint32_t index) {

@@ -232,6 +232,36 @@ static void twin_of_mixer_step(const vks_bench_entry *e, const vks_bench_op *op,
     vks_free(scales);
 }
 
+static void twin_of_ssd_tree(const vks_bench_entry *e, const vks_bench_op *op, inputs *in, results *r) {
+    const vks_ssd_tree *s = &op->ssd_tree;
+    size_t t = e->n[1], h = e->n[2], p = e->n[3], g = e->n[4], n = e->n[5], n_state = h * p * n;
+    double *y = take(r, 0, e->n[0] * t * h * p), *state = gpu_alloc(n_state, sizeof *state);
+    const float *heads = values_of(in, &s->heads), *states = values_of(in, &s->state), *x = values_of(in, &s->x);
+    const float *bs = values_of(in, &s->b), *cs = values_of(in, &s->c), *dt = values_of(in, &s->dt);
+    for (size_t b = 0; b < e->n[0]; b++) {
+        for (size_t i = 0; i < n_state; i++)
+            state[i] = states[b * n_state + i];
+        ref_ssd_tree(&(ref_ssd_tree_args){.n_time = t,
+                                          .n_head = h,
+                                          .n_group = g,
+                                          .n_width = p,
+                                          .n_state = n,
+                                          .x = x + b * t * h * p,
+                                          .b = bs + b * t * g * n,
+                                          .c = cs + b * t * g * n,
+                                          .dt = dt + b * t * h,
+                                          .a = heads,
+                                          .dt_bias = heads + h,
+                                          .d = heads + 2 * h,
+                                          .dt_min = s->dt_min,
+                                          .dt_max = s->dt_max,
+                                          .state = state,
+                                          .y = y + b * t * h * p,
+                                          .scale = r->scale + b * t * h * p});
+    }
+    vks_free(state);
+}
+
 static void twin_of_selective_scan(const vks_bench_entry *e, const vks_bench_op *op, inputs *in, results *r) {
     const vks_selective_scan *s = &op->selective_scan;
     size_t b = e->n[0], t = e->n[1], d = e->n[2], n = e->n[3], first[9];
@@ -446,7 +476,9 @@ static const struct {
     {"rms_norm/", twin_of_rms_norm},
     {"matmul/", twin_of_products},
     {"conv1d/", twin_of_conv1d},
-    {"ssd", twin_of_ssd},
+    {"ssd/", twin_of_ssd},
+    {"ssd_step/", twin_of_ssd},
+    {"ssd_tree/", twin_of_ssd_tree},
     {"mixer_step/", twin_of_mixer_step},
     {"selective_", twin_of_selective_scan},
     {"sample/", twin_of_sample},
