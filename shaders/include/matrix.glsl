@@ -28,3 +28,9 @@ MATRIX_OUT to_elements(MATRIX_SUM sums) {
 #endif
     return MATRIX_OUT(sums);
 }
+
+// 8 values as elements, rounded to nearest.
+uvec4 pack_vector(vec4 low, vec4 high) {
+    return uvec4(pack_pair(ELEMENT_TYPE, low.xy), pack_pair(ELEMENT_TYPE, low.zw), pack_pair(ELEMENT_TYPE, high.xy),
+                 pack_pair(ELEMENT_TYPE, high.zw));
+}
