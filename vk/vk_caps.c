@@ -161,6 +161,7 @@ uint32_t vks_features_of_chain(const vks_feature_chain *chain) {
 #endif
 #ifdef VK_KHR_cooperative_matrix
     if (chain->matrix.cooperativeMatrix) features |= VKS_FEATURE_COOPERATIVE_MATRIX;
+    if (chain->matrix.cooperativeMatrix && chain->v12.shaderInt8) features |= VKS_FEATURE_INT8_MATRIX;
 #endif
 #ifdef VK_NV_cooperative_matrix2
     const VkPhysicalDeviceCooperativeMatrix2FeaturesNV *m = &chain->matrix_2;
@@ -177,7 +178,10 @@ void vks_caps_restrict(vks_caps *caps, uint32_t allowed, uint32_t masked) {
     caps->features_masked = found & masked;
     caps->features = found & ~masked;
     if (!(caps->features & VKS_FEATURE_COOPERATIVE_MATRIX))
-        caps->features &= ~(uint32_t)(VKS_FEATURE_COOPERATIVE_MATRIX_2 | VKS_FEATURE_BFLOAT16_MATRIX);
+        caps->features &=
+            ~(uint32_t)(VKS_FEATURE_COOPERATIVE_MATRIX_2 | VKS_FEATURE_BFLOAT16_MATRIX | VKS_FEATURE_INT8_MATRIX);
+    if (!(caps->features & VKS_FEATURE_SHADER_INT8)) caps->features &= ~(uint32_t)VKS_FEATURE_INT8_MATRIX;
+    if (!(caps->features & VKS_FEATURE_INT8_MATRIX)) caps->int8_matrix_depth = 0;
     if (!(caps->features & VKS_FEATURE_BFLOAT16)) caps->features &= ~(uint32_t)VKS_FEATURE_BFLOAT16_MATRIX;
     if (!(caps->features & VKS_FEATURE_TIMESTAMPS)) caps->timestamp_period = 0;
 }
@@ -314,8 +318,10 @@ static VkPhysicalDeviceVulkan11Properties fill_properties(const vks_instance *in
 }
 
 #ifdef VK_KHR_cooperative_matrix
-// Whether the device multiplies 16 x 16 x 16 matrices of `type` with float32 sums in a subgroup: what the kernels use.
-static bool has_products(const vks_instance *instance, VkPhysicalDevice physical, VkComponentTypeKHR type) {
+// Whether the device multiplies matrices of `type`, 16 x depth by depth x 16, with sums of `sum` in a subgroup: what
+// the kernels use.
+static bool has_products(const vks_instance *instance, VkPhysicalDevice physical, VkComponentTypeKHR type,
+                         VkComponentTypeKHR sum, uint32_t depth) {
     PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR get =
         (PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)instance->loader.get_instance_proc_addr(
             instance->handle, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR");
@@ -329,9 +335,9 @@ static bool has_products(const vks_instance *instance, VkPhysicalDevice physical
     if (get(physical, &n, shapes) >= VK_SUCCESS)
         for (uint32_t i = 0; i < n; i++) {
             const VkCooperativeMatrixPropertiesKHR *m = &shapes[i];
-            found |= m->MSize == 16 && m->NSize == 16 && m->KSize == 16 && m->scope == VK_SCOPE_SUBGROUP_KHR &&
-                     m->AType == type && m->BType == type && m->CType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
-                     m->ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR;
+            found |= m->MSize == 16 && m->NSize == 16 && m->KSize == depth && m->scope == VK_SCOPE_SUBGROUP_KHR &&
+                     m->AType == type && m->BType == type && m->CType == sum && m->ResultType == sum &&
+                     !m->saturatingAccumulation;
         }
     vks_free(shapes);
     return found;
@@ -347,14 +353,19 @@ static void fill_features(const vks_instance *instance, VkPhysicalDevice physica
     uint32_t features = subgroup_features(&v11) | vks_features_of_chain(&chain);
     if (found->budget) features |= VKS_FEATURE_MEMORY_BUDGET;
 #ifdef VK_KHR_cooperative_matrix
-    const uint32_t matrices =
-        VKS_FEATURE_COOPERATIVE_MATRIX | VKS_FEATURE_COOPERATIVE_MATRIX_2 | VKS_FEATURE_BFLOAT16_MATRIX;
-    if (!out->has_compute_matrix || !has_products(instance, physical, VK_COMPONENT_TYPE_FLOAT16_KHR))
+    const uint32_t matrices = VKS_FEATURE_COOPERATIVE_MATRIX | VKS_FEATURE_COOPERATIVE_MATRIX_2 |
+                              VKS_FEATURE_BFLOAT16_MATRIX | VKS_FEATURE_INT8_MATRIX;
+    if (!out->has_compute_matrix ||
+        !has_products(instance, physical, VK_COMPONENT_TYPE_FLOAT16_KHR, VK_COMPONENT_TYPE_FLOAT32_KHR, 16))
         features &= ~matrices;
 #ifdef VK_KHR_shader_bfloat16
-    else if (!has_products(instance, physical, VK_COMPONENT_TYPE_BFLOAT16_KHR))
+    else if (!has_products(instance, physical, VK_COMPONENT_TYPE_BFLOAT16_KHR, VK_COMPONENT_TYPE_FLOAT32_KHR, 16))
         features &= ~(uint32_t)VKS_FEATURE_BFLOAT16_MATRIX;
 #endif
+    const VkComponentTypeKHR s8 = VK_COMPONENT_TYPE_SINT8_KHR, s32 = VK_COMPONENT_TYPE_SINT32_KHR;
+    for (uint32_t depth = 32; features & VKS_FEATURE_INT8_MATRIX && !out->caps.int8_matrix_depth && depth; depth -= 16)
+        if (has_products(instance, physical, s8, s32, depth)) out->caps.int8_matrix_depth = depth;
+    if (!out->caps.int8_matrix_depth) features &= ~(uint32_t)VKS_FEATURE_INT8_MATRIX;
 #endif
     out->caps.features |= features;
     out->has_portability_subset = found->portability_subset;

@@ -29,6 +29,7 @@ enum {
     VKS_FEATURE_MEMORY_BUDGET = 1 << 12,
     VKS_FEATURE_TIMESTAMPS = 1 << 13,
     VKS_FEATURE_BFLOAT16_MATRIX = 1 << 14,
+    VKS_FEATURE_INT8_MATRIX = 1 << 15,
 };
 
 typedef enum vks_device_type {
@@ -72,6 +73,7 @@ typedef struct vks_caps {
     uint32_t features;        // after masking
     uint32_t features_masked; // had by the device, masked by the caller
     uint32_t subgroup_size, subgroup_size_min, subgroup_size_max;
+    uint32_t int8_matrix_depth; // k of int8 products of cooperative matrices: 32 or 16; 0 without INT8_MATRIX
     bool exact_subgroups; // subgroups of a pipeline with full_subgroups have subgroup_size invocations, no other number
     uint32_t max_workgroup_invocations, max_workgroup_size[3], max_workgroup_count[3];
     uint32_t max_shared_size, max_push_size;

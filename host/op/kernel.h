@@ -15,6 +15,7 @@ typedef struct vks_kernel_traits {
     uint32_t max_workgroup_invocations;
     uint32_t max_shared_size; // bytes of shared memory of a workgroup
     bool few_registers;       // 4 KiB a subgroup of 16 (Intel): the 64 sums of an 8 x 8 tile are spilled
+    uint32_t int8_matrix_depth; // k of cooperative matrices of int8: 32 or 16; 0 without INT8_MATRIX
 } vks_kernel_traits;
 vks_kernel_traits vks_kernel_traits_of(const vks_kernels *kernels);
 

@@ -11,9 +11,9 @@
 #include "shaders/params/types.h"
 
 _Static_assert(VKS_TYPE_F32 == (int)VKSSM_DTYPE_F32 && VKS_TYPE_F16 == (int)VKSSM_DTYPE_F16 &&
-                   VKS_TYPE_BF16 == (int)VKSSM_DTYPE_BF16 && VKS_TYPE_Q8_0 == (int)VKSSM_DTYPE_Q8_0 &&
-                   VKS_TYPE_Q4_0 == (int)VKSSM_DTYPE_Q4_0 && VKS_TYPE_Q4_K == (int)VKSSM_DTYPE_Q4_K &&
-                   VKS_TYPE_Q6_K == (int)VKSSM_DTYPE_Q6_K,
+                   VKS_TYPE_BF16 == (int)VKSSM_DTYPE_BF16 && VKS_TYPE_I32 == (int)VKSSM_DTYPE_I32 &&
+                   VKS_TYPE_Q8_0 == (int)VKSSM_DTYPE_Q8_0 && VKS_TYPE_Q4_0 == (int)VKSSM_DTYPE_Q4_0 &&
+                   VKS_TYPE_Q4_K == (int)VKSSM_DTYPE_Q4_K && VKS_TYPE_Q6_K == (int)VKSSM_DTYPE_Q6_K,
                "shaders know storage types by these numbers");
 
 #define MAX_CONSTANT 16
@@ -49,6 +49,7 @@ vkssm_status vks_kernels_create(vks_device *device, vks_kernels **out) {
         .max_workgroup_invocations = caps->max_workgroup_invocations,
         .max_shared_size = caps->max_shared_size,
         .few_registers = caps->vendor_id == VENDOR_INTEL,
+        .int8_matrix_depth = caps->int8_matrix_depth,
     };
     for (uint32_t i = 0; i < VKS_SHADER_COUNT; i++)
         kernels->avoided[i] = vks_quirk_find(NULL, caps, vks_shaders[i].name);

@@ -63,6 +63,17 @@ typedef struct vks_matmul {
 bool vks_matmul_fuses(const vks_kernels *kernels, uint32_t most_rows);
 vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op);
 
+// y[m, n] = x_scale[m] w_scale[n] sum over k of x[m, k] w[n, k], the sum exact in 32 bits.
+typedef struct vks_matmul_s8 {
+    vks_tensor x;       // [M, K] I8, K at most 131,071, row stride a multiple of 16; what stands between K and the next
+                        // multiple of 16 is read and does not count
+    vks_tensor w;       // [N, K] I8, row stride a multiple of 16, zeros between K and the next multiple of 16
+    vks_tensor x_scale; // [M] F32 or none: 1
+    vks_tensor w_scale; // [N] F32 or none: 1
+    vks_tensor y;       // [M, N] F32, F16 or BF16; or I32: the sums, without scales
+} vks_matmul_s8;
+vkssm_status vks_op_matmul_s8(const vks_op_target *target, const vks_matmul_s8 *op);
+
 // Causal depthwise convolution along time: y[t, c] = act(bias[c] + sum over j of w[j, c] x[t - (K-1) + j, c]), the inputs
 // before the first token from the state, which afterwards holds the last K-1 inputs.
 typedef struct vks_conv1d {

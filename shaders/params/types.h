@@ -25,6 +25,7 @@ typedef float vks_float;
 #define VKS_TYPE_F32 0
 #define VKS_TYPE_F16 1
 #define VKS_TYPE_BF16 2
+#define VKS_TYPE_I32 7
 #define VKS_TYPE_Q8_0 10
 #define VKS_TYPE_Q4_0 11
 #define VKS_TYPE_Q4_K 12

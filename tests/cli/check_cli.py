@@ -21,7 +21,8 @@ GOLDEN = os.path.join(STORIES, "golden.safetensors")
 COMMANDS = ("info", "generate", "eval", "logits", "run")  # those with options in common; bench has cases of its own
 FEATURES = (
     "subgroup_arithmetic subgroup_shuffle shader_f16 storage_16 shader_int8 storage_8 shader_int64 integer_dot "
-    "bfloat16 cooperative_matrix cooperative_matrix_2 pipeline_statistics memory_budget timestamps bfloat16_matrix"
+    "bfloat16 cooperative_matrix cooperative_matrix_2 pipeline_statistics memory_budget timestamps bfloat16_matrix "
+    "int8_matrix"
 ).split()
 cases = []
 

@@ -27,6 +27,7 @@ typedef struct gpu {
     vks_op_target target; // recorder: what gpu_begin started
     const vks_caps *caps;
     const char *label; // for messages: the case whose tensors are placed next
+    const char *forced; // the variant that run_variants forces, else NULL
     uint32_t mask_features;
     // the rest belongs to gpu.c
     vks_recorder *recorder, *copy_in, *copy_out;

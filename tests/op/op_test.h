@@ -159,11 +159,13 @@ static inline void run_variants(const char *kernel, void (*run)(gpu *g)) {
         if (!is_variant_of(name, kernel)) continue;
         int failed_before = check_n_failed;
         vks_kernels_force(g->target.kernels, name);
+        g->forced = name;
         if (available)
             run(g);
         else
             printf("  %s not tested: %s lacks %s\n", name, g->caps->name, reason);
         vks_kernels_force(g->target.kernels, NULL);
+        g->forced = NULL;
         if (check_n_failed != failed_before) printf("  by %s\n", name);
         CHECK(available == !reason);
         CHECK(vks_kernels_variant(masked->target.kernels, i, &name, &available, &reason));

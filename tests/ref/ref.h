@@ -42,6 +42,16 @@ typedef struct ref_matmul_args {
 } ref_matmul_args;
 void ref_matmul(const ref_matmul_args *args);
 
+typedef struct ref_matmul_s8_args {
+    size_t n_row, n_in, n_out, x_stride, w_stride;
+    const int8_t *x;      // [n_row, n_in], rows of x_stride
+    const int8_t *w;      // [n_out, n_in], rows of w_stride
+    const float *x_scale; // [n_row] or NULL: 1
+    const float *w_scale; // [n_out] or NULL: 1
+    double *y;            // [n_row, n_out]; exact without scales
+} ref_matmul_s8_args;
+void ref_matmul_s8(const ref_matmul_s8_args *args);
+
 // Value i of a run of blocks as GGUF files hold them.
 typedef enum ref_block_type { REF_Q8_0, REF_Q4_0, REF_Q4_K, REF_Q6_K } ref_block_type;
 double ref_quant_value(ref_block_type type, const uint8_t *blocks, size_t i);

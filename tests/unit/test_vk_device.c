@@ -86,7 +86,7 @@ CHECK_CASE(mask) {
     uint32_t all = vks_device_caps(device)->features;
     CHECK_EQ(vks_device_caps(device)->features_masked, 0);
     close_device(&device);
-    for (int bit = 0; bit <= 14; bit++) {
+    for (int bit = 0; bit <= 15; bit++) {
         params.mask_features = 1u << bit;
         device = open_device_with(params);
         if (!device) return;
@@ -95,8 +95,10 @@ CHECK_CASE(mask) {
         CHECK_EQ(caps->features_masked, all & 1u << bit);
         uint32_t dependent = 1u << bit == VKS_FEATURE_BFLOAT16 ? VKS_FEATURE_BFLOAT16_MATRIX : 0;
         if (1u << bit == VKS_FEATURE_COOPERATIVE_MATRIX)
-            dependent = VKS_FEATURE_COOPERATIVE_MATRIX_2 | VKS_FEATURE_BFLOAT16_MATRIX;
+            dependent = VKS_FEATURE_COOPERATIVE_MATRIX_2 | VKS_FEATURE_BFLOAT16_MATRIX | VKS_FEATURE_INT8_MATRIX;
+        if (1u << bit == VKS_FEATURE_SHADER_INT8) dependent = VKS_FEATURE_INT8_MATRIX;
         CHECK_EQ(caps->features, all & ~(1u << bit) & ~dependent);
+        CHECK_EQ(caps->int8_matrix_depth != 0, (caps->features & VKS_FEATURE_INT8_MATRIX) != 0);
         close_device(&device);
     }
     params.mask_features = UINT32_MAX; // the floor is enough to compute

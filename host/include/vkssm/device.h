@@ -29,7 +29,8 @@ typedef struct vkssm_device vkssm_device;
     X(PIPELINE_STATISTICS, 11, "pipeline_statistics", "VK_KHR_pipeline_executable_properties")                              \
     X(MEMORY_BUDGET, 12, "memory_budget", "VK_EXT_memory_budget")                                                           \
     X(TIMESTAMPS, 13, "timestamps", "GPU timestamps on the queue used")                                                     \
-    X(BFLOAT16_MATRIX, 14, "bfloat16_matrix", "cooperative matrices 16x16x16 of bf16 summed in f32")
+    X(BFLOAT16_MATRIX, 14, "bfloat16_matrix", "cooperative matrices 16x16x16 of bf16 summed in f32")                             \
+    X(INT8_MATRIX, 15, "int8_matrix", "cooperative matrices 16x16x32 or 16x16x16 of s8 summed in s32")
 
 typedef enum vkssm_feature {
 #define VKSSM_FEATURE_ENUM(NAME, bit, name, use) VKSSM_FEATURE_##NAME = 1 << bit,
