@@ -87,6 +87,8 @@ typedef struct vks_plan {
 // ERR_OOM_DEVICE.
 vkssm_status vks_plan_rows(vks_plan *plan, vkssm_dtype dtype, uint32_t n_row, uint32_t n_column, vks_tensor *out);
 vkssm_status vks_plan_floats(vks_plan *plan, uint64_t n, vks_tensor *out); // [n]; n 0: no tensor
+// A product that takes what scratch it can use, and gives it back.
+vkssm_status vks_plan_matmul(vks_plan *plan, const vks_matmul *op);
 static inline uint64_t vks_plan_mark(const vks_plan *plan) {
     return plan->used;
 }

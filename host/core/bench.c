@@ -6,10 +6,10 @@
 #include <string.h>
 
 static const vks_bench_family *const families[] = {
-    &vks_bench_scan,       &vks_bench_selective_scan, &vks_bench_selective_step, &vks_bench_ssd,
-    &vks_bench_ssd_step,   &vks_bench_conv1d,         &vks_bench_rms_norm,       &vks_bench_gemm,
-    &vks_bench_gemv,       &vks_bench_sample,         &vks_bench_embedding,      &vks_bench_conv2d,
-    &vks_bench_group_norm, &vks_bench_conv_s5,        &vks_bench_models,         &vks_bench_video,
+    &vks_bench_scan,   &vks_bench_selective_scan, &vks_bench_selective_step, &vks_bench_ssd,        &vks_bench_ssd_step,
+    &vks_bench_conv1d, &vks_bench_rms_norm,       &vks_bench_gemm,           &vks_bench_gemm_s8,    &vks_bench_gemv,
+    &vks_bench_sample, &vks_bench_embedding,      &vks_bench_conv2d,         &vks_bench_group_norm, &vks_bench_conv_s5,
+    &vks_bench_models, &vks_bench_video,
 };
 
 static const vks_bench_entry *find(uint32_t index, const vks_bench_family **family) {

@@ -30,6 +30,7 @@ static const vks_bench_entry gemm[] = {
     {"gemm/m2048k5120n2560/f16xf16", "the same with float16 activations", F16, {2048, 5120, 2560}, VKS_BENCH_X_F16},
     {"gemm/m512k2560n10576/f16", "in_proj of 512 tokens, float16 weights", F16, {512, 2560, 10576}, VKS_BENCH_X_F32},
     {"gemm/m512k2560n10576/f16xf16", "the same with float16 activations", F16, {512, 2560, 10576}, VKS_BENCH_X_F16},
+    {"gemm/m512k5120n2560/f16xf16", "out_proj of 512 tokens, all float16", F16, {512, 5120, 2560}, VKS_BENCH_X_F16},
     {"gemm/m512k2560n10576/f32", "the same, all float32", F32, {512, 2560, 10576}, VKS_BENCH_X_F32},
     {"gemm/m512k768n3352/f16", "in_proj of a 130M Mamba-2, float16 weights", F16, {512, 768, 3352}, VKS_BENCH_X_F32},
     {"gemm/m512k2560n10576/q8_0", "the same, Q8_0 weights", VKSSM_DTYPE_Q8_0, {512, 2560, 10576}, VKS_BENCH_X_F32},
@@ -85,7 +86,8 @@ static vkssm_status place_matmul(vks_bench *bench, const vks_bench_entry *e, vks
     op->matmul = (vks_matmul){0};
     VKS_TRY(vks_bench_input(bench, x_dtype, -1, 1, VKS_BENCH_SHAPE(m, k), &op->matmul.x));
     VKS_TRY(vks_bench_input(bench, e->dtype, -0.02f, 0.02f, VKS_BENCH_SHAPE(n, k), &op->matmul.w));
-    return vks_bench_output(bench, x_dtype, VKS_BENCH_SHAPE(m, n), &op->matmul.y);
+    VKS_TRY(vks_bench_output(bench, x_dtype, VKS_BENCH_SHAPE(m, n), &op->matmul.y));
+    return vks_bench_scratch(bench, vks_matmul_scratch_size(bench->kernels, &op->matmul), &op->matmul.scratch);
 }
 static vkssm_status record_matmul(const vks_op_target *target, const vks_bench_op *op) {
     return vks_op_matmul(target, &op->matmul);
@@ -95,6 +97,31 @@ static uint64_t flop_matmul(const vks_bench_entry *e) {
 }
 const vks_bench_family vks_bench_gemm = {gemm, VKS_COUNT(gemm), place_matmul, record_matmul, flop_matmul, NULL};
 const vks_bench_family vks_bench_gemv = {gemv, VKS_COUNT(gemv), place_matmul, record_matmul, flop_matmul, NULL};
+
+// ---- products of 8-bit integers: M, K, N ----------------------------------------------------------------------------
+
+static const vks_bench_entry gemm_s8[] = {
+    {"gemm/m8192k8192n8192/s8", "a large product of 8-bit integers", VKSSM_DTYPE_I32, {8192, 8192, 8192}, 0},
+    {"gemm/m2048k2560n10576/s8", "in_proj of 2048 tokens, scaled to float16", F16, {2048, 2560, 10576}, 0},
+};
+
+static vkssm_status place_matmul_s8(vks_bench *bench, const vks_bench_entry *e, vks_bench_op *op) {
+    uint32_t m = e->n[0], k = e->n[1], n = e->n[2];
+    vks_matmul_s8 *s8 = &op->matmul_s8;
+    *s8 = (vks_matmul_s8){0};
+    VKS_TRY(vks_bench_input(bench, VKSSM_DTYPE_I8, -127, 127, VKS_BENCH_SHAPE(m, k), &s8->x));
+    VKS_TRY(vks_bench_input(bench, VKSSM_DTYPE_I8, -127, 127, VKS_BENCH_SHAPE(n, k), &s8->w));
+    if (e->dtype != VKSSM_DTYPE_I32) {
+        VKS_TRY(vks_bench_input(bench, F32, 1e-4f, 2e-4f, VKS_BENCH_SHAPE(m), &s8->x_scale));
+        VKS_TRY(vks_bench_input(bench, F32, 1e-4f, 2e-4f, VKS_BENCH_SHAPE(n), &s8->w_scale));
+    }
+    return vks_bench_output(bench, e->dtype, VKS_BENCH_SHAPE(m, n), &s8->y);
+}
+static vkssm_status record_matmul_s8(const vks_op_target *target, const vks_bench_op *op) {
+    return vks_op_matmul_s8(target, &op->matmul_s8);
+}
+const vks_bench_family vks_bench_gemm_s8 = {gemm_s8,          VKS_COUNT(gemm_s8), place_matmul_s8,
+                                            record_matmul_s8, flop_matmul,        NULL};
 
 // ---- convolution: B, T, C, K ---------------------------------------------------------------------------------------
 

@@ -51,6 +51,8 @@ static void store(uint8_t *data, vkssm_dtype dtype, uint64_t i, float value) {
         memcpy(data + 4 * i, &value, 4);
     else if (dtype == VKSSM_DTYPE_I32)
         memcpy(data + 4 * i, &whole, 4);
+    else if (dtype == VKSSM_DTYPE_I8)
+        data[i] = (uint8_t)whole;
     else
         memcpy(data + 2 * i, &half, 2);
 }

@@ -20,6 +20,7 @@ typedef struct vks_bench_entry {
 
 typedef union vks_bench_op {
     vks_matmul matmul;
+    vks_matmul_s8 matmul_s8;
     vks_conv1d conv1d;
     vks_rms_norm rms_norm;
     vks_embedding embedding;
@@ -63,8 +64,8 @@ typedef struct vks_bench_family {
                         vkssm_bench_result *result);
 } vks_bench_family;
 
-extern const vks_bench_family vks_bench_gemm, vks_bench_gemv, vks_bench_conv1d, vks_bench_rms_norm, vks_bench_embedding,
-    vks_bench_sample, vks_bench_selective_scan, vks_bench_selective_step, vks_bench_ssd, vks_bench_ssd_step,
+extern const vks_bench_family vks_bench_gemm, vks_bench_gemm_s8, vks_bench_gemv, vks_bench_conv1d, vks_bench_rms_norm,
+    vks_bench_embedding, vks_bench_sample, vks_bench_selective_scan, vks_bench_selective_step, vks_bench_ssd, vks_bench_ssd_step,
     vks_bench_scan, vks_bench_models, vks_bench_conv2d, vks_bench_group_norm, vks_bench_conv_s5, vks_bench_video;
 
 // Measure an operator's case: bench_op.c.
@@ -102,7 +103,7 @@ struct vks_bench {
     (uint32_t) VKS_COUNT(((uint32_t[]){__VA_ARGS__})), (uint32_t[]) {                                                  \
         __VA_ARGS__                                                                                                    \
     }
-// An input, uniform in [low, high), dense; I32 too, and matrices of block types.
+// An input, uniform in [low, high), dense; I32 and I8 too, and matrices of block types.
 vkssm_status vks_bench_input(vks_bench *bench, vkssm_dtype dtype, float low, float high, uint32_t n_dim,
                              const uint32_t *shape, vks_tensor *out);
 // An input of these words, as I32. `written`: the run changes them.

@@ -2,7 +2,7 @@
 
 #include "host/base/alloc.h"
 #include "host/base/status.h"
-#include "host/op/op.h"
+#include "host/op/ops.h"
 
 enum { SCRATCH_ALIGNMENT = 256, ROW_ALIGNMENT = 8 };
 
@@ -34,5 +34,14 @@ vkssm_status vks_plan_floats(vks_plan *plan, uint64_t n, vks_tensor *out) {
     uint64_t address;
     VKS_TRY(take(plan, n * sizeof(float), &address));
     *out = vks_tensor_dense(address, VKSSM_DTYPE_F32, 1, (uint32_t[]){(uint32_t)n});
+    return VKSSM_OK;
+}
+
+vkssm_status vks_plan_matmul(vks_plan *plan, const vks_matmul *op) {
+    uint64_t mark = plan->used;
+    vks_matmul with = *op;
+    VKS_TRY(vks_plan_floats(plan, vks_matmul_scratch_size(plan->target.kernels, op), &with.scratch));
+    VKS_TRY(vks_op_matmul(&plan->target, &with));
+    plan->used = mark;
     return VKSSM_OK;
 }

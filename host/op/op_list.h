@@ -5,6 +5,7 @@
     X(rms_norm, "RMS norm, with residual sum or gate, by groups")                                                           \
     X(matmul, "product with a weight matrix: GEMM and GEMV")                                                                \
     X(matmul_s8, "product of matrices of 8-bit integers")                                                                   \
+    X(sum_parts, "sum of the parts of a split product")                                                                     \
     X(conv1d, "causal depthwise convolution with carried state")                                                            \
     X(ssd, "Mamba-2's recurrence, chunked, and its step")                                                                   \
     X(mixer_step, "projection, convolution and recurrence of a Mamba-2 mixer's step")                                        \

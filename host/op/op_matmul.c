@@ -12,18 +12,29 @@ enum {
     FEW_OUTPUTS = 3000, // below, all workgroups of matmul_vector run at once
     MOST_UNROLL = 5,
     MOST_UNROLL_ROWS = 2,
-    COOP_ROWS = 32,  // from here on tiles of 64 or 128 rows are worth their empty part
-    COOP_TILES = 96, // so many tiles fill a large device
+    COOP_ROWS = 32,   // from here on tiles of 64 or 128 rows are worth their empty part
+    COOP_UNITS = 132, // workgroups that a large device runs at once; on a smaller one it matters less
+    MOST_SPLIT = 4,
+    SPLIT_DEPTH = 1024,   // of a part at least
+    MOST_PARTS = 1 << 28, // floats of all parts
     COOP_DEPTH = 64,
     MAX_TAP = 8, // of a convolution on the way: an invocation holds them in registers
 };
 
-// Tiles of matmul_coop, the fastest first where there is enough to do (shaders/MEASURED.md): sides, and subgroups along
-// them.
+// Tiles of matmul_coop: sides, subgroups along them, and million products a microsecond that a workgroup gets done on a
+// large device (shaders/MEASURED.md).
 typedef struct coop_tile {
     uint32_t rows, outputs, subgroups_m, subgroups_n;
+    double speed;
 } coop_tile;
-static const coop_tile coop_tiles[] = {{128, 192, 2, 4}, {128, 128, 2, 4}, {64, 64, 2, 2}};
+static const coop_tile coop_tiles[] = {
+    {128, 192, 2, 4, 1.12}, {128, 160, 4, 2, 0.98}, {128, 128, 2, 4, 1.0}, {64, 64, 2, 2, 0.63}};
+
+// How matmul_coop does a product: by which tile, and k split among how many workgroups. No tile: not at all.
+typedef struct coop_plan {
+    const coop_tile *tile;
+    uint32_t n_split;
+} coop_plan;
 
 static uint32_t shared_size(const coop_tile *tile) {
     return 2 * (tile->rows + tile->outputs) * (COOP_DEPTH + 8);
@@ -80,6 +91,15 @@ static vkssm_status check(const vks_op_target *target, const vks_matmul *op) {
         VKS_TRY(vks_check_dtype(target, "matmul: norm", &op->norm, VKSSM_DTYPE_F32));
         VKS_TRY(vks_check_alignment(target, "matmul: norm", &op->norm, 16));
     }
+    if (op->scratch.address) {
+        VKS_TRY(vks_check_shape(target, "matmul: scratch", &op->scratch, VKS_SHAPE(op->scratch.shape[0])));
+        VKS_TRY(vks_check_dtype(target, "matmul: scratch", &op->scratch, VKSSM_DTYPE_F32));
+        VKS_TRY(vks_check_alignment(target, "matmul: scratch", &op->scratch, 16));
+        uint64_t least = vks_matmul_scratch_size(target->kernels, op);
+        if (op->scratch.shape[0] < least)
+            return vks_op_fail(target, VKSSM_ERR_ARG, "matmul: scratch: %llu floats expected, %u found",
+                               (unsigned long long)least, op->scratch.shape[0]);
+    }
     if (op->most_rows && op->most_rows < n_row)
         return vks_op_fail(target, VKSSM_ERR_ARG, "matmul: at most %u rows expected, %u found", op->most_rows, n_row);
     if (op->conv.w.address && op->accumulate)
@@ -87,19 +107,33 @@ static vkssm_status check(const vks_op_target *target, const vks_matmul *op) {
     return op->conv.w.address ? check_conv(target, op) : VKSSM_OK;
 }
 
-// The tile for a product: the first one that the device has room for and that gives it enough workgroups, or the last
-// one that it has room for. NULL: none.
-static const coop_tile *choose_tile(const vks_kernel_traits *traits, const vks_matmul *op) {
-    const coop_tile *found = NULL;
-    uint32_t n_row = op->most_rows ? op->most_rows : op->x.shape[0];
+// Microseconds of a product on a large device: whole waves of workgroups, and for a split one the parts written, read
+// and added up, at 3 million bytes a microsecond behind a barrier.
+static double coop_cost(const coop_tile *tile, uint32_t n_split, uint32_t n_row, uint32_t n_out, uint32_t n_in) {
+    double n_group = (double)vks_div_up(n_row, tile->rows) * vks_div_up(n_out, tile->outputs) * n_split;
+    double waves = (double)(uint64_t)((n_group + COOP_UNITS - 1) / COOP_UNITS);
+    double cost = waves * tile->rows * tile->outputs * ((double)n_in / n_split) / (tile->speed * 1e6);
+    return n_split == 1 ? cost : cost + 3 + (8.0 * n_split + 8) * n_row * n_out / 3e6;
+}
+
+// The quickest tile that the device has room for. k is split only where there is scratch for the parts.
+static coop_plan plan_coop(const vks_kernel_traits *traits, const vks_matmul *op, bool may_split) {
+    coop_plan found = {NULL, 1};
+    double least = 0;
+    uint32_t n_row = op->most_rows ? op->most_rows : op->x.shape[0], n_out = op->w.shape[0], n_in = op->x.shape[1];
     for (size_t i = 0; i < VKS_COUNT(coop_tiles); i++) {
         const coop_tile *tile = &coop_tiles[i];
         uint32_t wg_size = tile->subgroups_m * tile->subgroups_n * traits->subgroup_size;
         if (shared_size(tile) > traits->max_shared_size || wg_size > traits->max_workgroup_invocations ||
             tile->rows * COOP_DEPTH / 8 % wg_size || tile->outputs * COOP_DEPTH / 8 % wg_size)
             continue;
-        found = tile;
-        if ((uint64_t)vks_div_up(n_row, tile->rows) * vks_div_up(op->w.shape[0], tile->outputs) >= COOP_TILES) break;
+        for (uint32_t n_split = 1; n_split <= (may_split ? MOST_SPLIT : 1); n_split *= 2) {
+            if (n_split > 1 && (n_in / n_split < SPLIT_DEPTH || (uint64_t)n_split * n_row * n_out >= MOST_PARTS)) break;
+            double cost = coop_cost(tile, n_split, n_row, n_out, n_in);
+            if (found.tile && cost >= least) continue;
+            found = (coop_plan){tile, n_split};
+            least = cost;
+        }
     }
     return found;
 }
@@ -110,7 +144,7 @@ static const coop_tile *choose_tile(const vks_kernel_traits *traits, const vks_m
 static uint32_t coop_variant(const vks_kernel_traits *traits, const vks_matmul *op) {
     bool blocks = op->x.dtype == VKSSM_DTYPE_F16 && vks_is_block_type(op->w.dtype);
     if ((op->x.dtype != op->w.dtype && !blocks) || op->x.shape[1] % 8 != 0 || !traits->fixed_subgroup ||
-        !choose_tile(traits, op))
+        !plan_coop(traits, op, false).tile)
         return VKS_SHADER_COUNT;
     if (blocks) return VKS_SHADER_matmul_coop_blocks;
     return op->x.dtype == VKSSM_DTYPE_F16    ? VKS_SHADER_matmul_coop
@@ -124,14 +158,14 @@ static bool has_codes(const vks_matmul *op) {
 }
 
 // Every algorithm here can do the shape, so a test may force any. The selector's choices stand first, best first.
-static uint32_t choose(const vks_op_target *target, const vks_matmul *op) {
+static uint32_t choose(const vks_kernels *kernels, bool coded_inputs, const vks_matmul *op) {
     uint32_t n_row = op->most_rows ? op->most_rows : op->x.shape[0], n_out = op->w.shape[0];
     // Where inputs are not to be coded, only a test gets there.
     static const uint32_t fused_variants[] = {VKS_SHADER_matmul_vector_dot, VKS_SHADER_matmul_vector_sg,
                                               VKS_SHADER_matmul_vector, VKS_SHADER_matmul_vector_dot};
-    bool coded = target->coded_inputs && has_codes(op);
+    bool coded = coded_inputs && has_codes(op);
     if (op->norm.address || op->conv.w.address)
-        return vks_kernel_choose(target->kernels, fused_variants + !coded, 2 + has_codes(op));
+        return vks_kernel_choose(kernels, fused_variants + !coded, 2 + has_codes(op));
     bool blocks = vks_is_block_type(op->w.dtype);
     uint32_t direct = blocks ? VKS_SHADER_matmul_direct_blocks : VKS_SHADER_matmul_direct;
     uint32_t direct_1 = blocks ? VKS_SHADER_matmul_direct_1_blocks : VKS_SHADER_matmul_direct_1;
@@ -141,7 +175,7 @@ static uint32_t choose(const vks_op_target *target, const vks_matmul *op) {
                             coded ? VKS_SHADER_matmul_vector_sg : VKS_SHADER_matmul_vector};
     static const uint32_t some[] = {VKS_SHADER_matmul_tiled, VKS_SHADER_matmul_tiled};
     static const uint32_t many[] = {VKS_SHADER_matmul_tiled_8, VKS_SHADER_matmul_tiled};
-    vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
+    vks_kernel_traits traits = vks_kernel_traits_of(kernels);
     uint32_t coop = coop_variant(&traits, op);
     bool has_coop = coop != VKS_SHADER_COUNT;
     const uint32_t *best;
@@ -168,7 +202,7 @@ static uint32_t choose(const vks_op_target *target, const vks_matmul *op) {
                                    has_codes(op) ? VKS_SHADER_matmul_vector_dot : VKS_SHADER_matmul_tiled,
                                    coop};
     uint32_t n = VKS_COUNT(candidates) - !has_coop;
-    return vks_kernel_choose(target->kernels, candidates, n);
+    return vks_kernel_choose(kernels, candidates, n);
 }
 
 bool vks_matmul_fuses(const vks_kernels *kernels, uint32_t most_rows) {
@@ -208,12 +242,100 @@ static vks_matmul_tuning choose_tuning(const vks_kernel_traits *traits, const vk
     return tuning;
 }
 
+static struct vks_matmul_params push_of(const vks_matmul *op) {
+    return (struct vks_matmul_params){
+        .x = op->x.address,
+        .w = op->w.address,
+        .bias = op->bias.address,
+        .y = op->y.address,
+        .n_row = op->x.shape[0],
+        .n_out = op->w.shape[0],
+        .n_in = op->x.shape[1],
+        .x_stride = (uint32_t)op->x.stride[0],
+        .w_stride = (uint32_t)op->w.stride[0],
+        .y_stride = (uint32_t)op->y.stride[0],
+        .norm = op->norm.address,
+        .conv_weight = op->conv.w.address,
+        .conv_bias = op->conv.bias.address,
+        .conv_state = op->conv.state.address,
+        .slots = op->conv.slots.address,
+        .conv_first = op->conv.first,
+        .n_conv = op->conv.w.shape[1],
+        .conv_state_stride = (uint32_t)op->conv.state.stride[0],
+        .norm_eps = op->norm_eps,
+    };
+}
+
+// Room for the parts of a split product, [n_split, M, N]; rows padded, so that matrices are stored directly.
+static vks_tensor parts_of(const vks_matmul *op, uint32_t n_split) {
+    uint32_t n_row = op->x.shape[0], n_out = op->w.shape[0];
+    uint64_t stride = vks_align_up(n_out, 8);
+    return (vks_tensor){.address = op->scratch.address,
+                        .dtype = VKSSM_DTYPE_F32,
+                        .n_dim = 3,
+                        .shape = {n_split, n_row, n_out},
+                        .stride = {n_row * stride, stride, 1}};
+}
+
+uint64_t vks_matmul_scratch_size(const vks_kernels *kernels, const vks_matmul *op) {
+    vks_kernel_traits traits = vks_kernel_traits_of(kernels);
+    uint32_t shader = choose(kernels, false, op);
+    if (shader != VKS_SHADER_matmul_coop && shader != VKS_SHADER_matmul_coop_bf16 && shader != VKS_SHADER_matmul_coop_blocks)
+        return 0;
+    uint32_t n_split = plan_coop(&traits, op, true).n_split;
+    return n_split == 1 ? 0 : (uint64_t)n_split * op->x.shape[0] * vks_align_up(op->w.shape[0], 8);
+}
+
+static vkssm_status record_coop(const vks_op_target *target, const vks_matmul *op, uint32_t shader) {
+    vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
+    coop_plan plan = plan_coop(&traits, op, op->scratch.address != 0);
+    const coop_tile *tile = plan.tile;
+    bool split = plan.n_split > 1;
+    vks_tensor parts = parts_of(op, plan.n_split), y = split ? parts : op->y;
+    uint32_t pieces = vks_div_up(op->x.shape[1], COOP_DEPTH);
+    uint64_t y_stride = y.stride[y.n_dim - 2];
+    bool direct = (y.dtype == op->x.dtype || y.dtype == VKSSM_DTYPE_F32) && y.address % 16 == 0 && y_stride % 8 == 0;
+    const uint32_t constants[] = {tile->subgroups_m * tile->subgroups_n * traits.subgroup_size,
+                                  y.dtype,
+                                  !split && op->bias.address != 0,
+                                  !split && op->accumulate,
+                                  tile->rows,
+                                  tile->outputs,
+                                  tile->subgroups_m,
+                                  tile->subgroups_n,
+                                  COOP_DEPTH,
+                                  op->x.shape[1] % COOP_DEPTH == 0,
+                                  direct,
+                                  op->w.dtype};
+    struct vks_matmul_params push = push_of(op);
+    push.y = y.address;
+    push.y_stride = (uint32_t)y_stride;
+    push.k_split = COOP_DEPTH * vks_div_up(pieces, plan.n_split);
+    vks_kernel_call call = {
+        .shader = shader,
+        .constants = constants,
+        .n_constant = VKS_COUNT(constants),
+        .full_subgroups = true,
+        .push = &push,
+        .push_size = sizeof push,
+        .n_group = {vks_div_up(op->w.shape[0], tile->outputs), vks_div_up(op->x.shape[0], tile->rows), plan.n_split},
+        .accesses = (vks_access[]){vks_reads(&op->x), vks_writes(&y)},
+        .n_access = 2,
+    };
+    vks_op_begin(target, "matmul");
+    vkssm_status status = vks_kernel_dispatch(target, &call);
+    vks_op_end(target);
+    if (status != VKSSM_OK || !split) return status;
+    return vks_op_sum_parts(
+        target, &(vks_sum_parts){.parts = parts, .bias = op->bias, .y = op->y, .accumulate = op->accumulate});
+}
+
 vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
     VKS_TRY(check(target, op));
     uint32_t n_row = op->x.shape[0], n_out = op->w.shape[0];
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
     uint32_t constants[12] = {0, op->x.dtype, op->w.dtype, op->y.dtype, op->bias.address != 0, op->accumulate};
-    vks_kernel_call call = {.shader = choose(target, op), .constants = constants, .n_constant = 6};
+    vks_kernel_call call = {.shader = choose(target->kernels, target->coded_inputs, op), .constants = constants, .n_constant = 6};
 
     switch (call.shader) {
     case VKS_SHADER_matmul_tiled:
@@ -227,29 +349,8 @@ vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
     }
     case VKS_SHADER_matmul_coop:
     case VKS_SHADER_matmul_coop_blocks:
-    case VKS_SHADER_matmul_coop_bf16: {
-        const coop_tile *tile = choose_tile(&traits, op);
-        bool direct = (op->y.dtype == op->x.dtype || op->y.dtype == VKSSM_DTYPE_F32) && op->y.address % 16 == 0 &&
-                      op->y.stride[0] % 8 == 0;
-        const uint32_t of_coop[] = {tile->subgroups_m * tile->subgroups_n * traits.subgroup_size,
-                                    op->y.dtype,
-                                    op->bias.address != 0,
-                                    op->accumulate,
-                                    tile->rows,
-                                    tile->outputs,
-                                    tile->subgroups_m,
-                                    tile->subgroups_n,
-                                    COOP_DEPTH,
-                                    op->x.shape[1] % COOP_DEPTH == 0,
-                                    direct,
-                                    op->w.dtype};
-        memcpy(constants, of_coop, sizeof of_coop);
-        call.n_constant = VKS_COUNT(of_coop);
-        call.full_subgroups = true;
-        call.n_group[0] = vks_div_up(n_out, tile->outputs);
-        call.n_group[1] = vks_div_up(n_row, tile->rows);
-        break;
-    }
+    case VKS_SHADER_matmul_coop_bf16:
+        return record_coop(target, op, call.shader);
     case VKS_SHADER_matmul_vector:
     case VKS_SHADER_matmul_vector_sg:
     case VKS_SHADER_matmul_vector_dot: {
@@ -288,27 +389,7 @@ vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
     }
     }
     call.n_group[2] = 1;
-    struct vks_matmul_params push = {
-        .x = op->x.address,
-        .w = op->w.address,
-        .bias = op->bias.address,
-        .y = op->y.address,
-        .n_row = n_row,
-        .n_out = n_out,
-        .n_in = op->x.shape[1],
-        .x_stride = (uint32_t)op->x.stride[0],
-        .w_stride = (uint32_t)op->w.stride[0],
-        .y_stride = (uint32_t)op->y.stride[0],
-        .norm = op->norm.address,
-        .conv_weight = op->conv.w.address,
-        .conv_bias = op->conv.bias.address,
-        .conv_state = op->conv.state.address,
-        .slots = op->conv.slots.address,
-        .conv_first = op->conv.first,
-        .n_conv = op->conv.w.shape[1],
-        .conv_state_stride = (uint32_t)op->conv.state.stride[0],
-        .norm_eps = op->norm_eps,
-    };
+    struct vks_matmul_params push = push_of(op);
     call.push = &push;
     call.push_size = sizeof push;
     call.accesses =

@@ -58,10 +58,23 @@ typedef struct vks_matmul {
     vks_matmul_conv conv; // not with accumulate
     uint32_t most_rows; // 0: M. The kernel is chosen as for so many rows: a row's bits are then the same whatever M is
     vks_matmul_tuning tuning;
+    vks_tensor scratch; // [n] F32 on 16 bytes: at least vks_matmul_scratch_size; or none, which may cost speed
 } vks_matmul;
+// Floats of scratch with which the product is split along k, as fits few rows of many inputs on a large device; 0: it is
+// not split. Pure in the shapes, types and most_rows of *op: its addresses are not looked at.
+uint64_t vks_matmul_scratch_size(const vks_kernels *kernels, const vks_matmul *op);
 // Whether norm and conv may be given for so many rows; otherwise they are operators of their own.
 bool vks_matmul_fuses(const vks_kernels *kernels, uint32_t most_rows);
 vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op);
+
+// y = sum of the parts, in their order (+ bias) (+ what y holds).
+typedef struct vks_sum_parts {
+    vks_tensor parts; // [Z, M, N] F32 on 16 bytes, Z at most 8, row stride a multiple of 4, without gaps between the parts
+    vks_tensor bias;  // [N] F32 or none
+    vks_tensor y;     // [M, N] F32, F16 or BF16
+    bool accumulate;  // add to what y holds
+} vks_sum_parts;
+vkssm_status vks_op_sum_parts(const vks_op_target *target, const vks_sum_parts *op);
 
 // y[m, n] = x_scale[m] w_scale[n] sum over k of x[m, k] w[n, k], the sum exact in 32 bits.
 typedef struct vks_matmul_s8 {

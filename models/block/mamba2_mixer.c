@@ -93,8 +93,8 @@ vkssm_status vks_mamba2_record(const vks_mamba2_config *c, const vks_mamba2_mixe
     VKS_TRY(vks_plan_rows(plan, plan->activation_dtype, n_row, c->n_inner, &y));
     VKS_TRY(vks_plan_rows(plan, plan->activation_dtype, n_row, c->n_inner, &gated));
 
-    VKS_TRY(vks_op_matmul(
-        target,
+    VKS_TRY(vks_plan_matmul(
+        plan,
         &(vks_matmul){
             .x = call->x, .w = mixer->in_proj, .bias = mixer->in_bias, .y = projected, .most_rows = call->most_rows}));
     VKS_TRY(vks_op_conv1d(target, &(vks_conv1d){
@@ -118,7 +118,7 @@ vkssm_status vks_mamba2_record(const vks_mamba2_config *c, const vks_mamba2_mixe
                                         .gate_after = c->norm_before_gate,
                                         .most_rows = call->most_rows,
                                     }));
-    VKS_TRY(vks_op_matmul(target, &(vks_matmul){.x = gated,
+    VKS_TRY(vks_plan_matmul(plan, &(vks_matmul){.x = gated,
                                                 .w = mixer->out_proj,
                                                 .bias = mixer->out_bias,
                                                 .y = call->residual,

@@ -5,10 +5,12 @@
 // Mapping   a workgroup of SUBGROUPS_M x SUBGROUPS_N subgroups computes a tile of TILE_M rows by TILE_N outputs by
 //           cooperative matrices of 16 x 16 x 16; each subgroup holds its part of the tile in registers. Operands pass
 //           through shared memory, DEPTH values of k at a time; while one piece is multiplied, the next is fetched to
-//           registers. Tiles go by bands of BAND rows of tiles, so that those under way at one time share operands
+//           registers, W's vectors first and X's behind the first product, so that the loads of all workgroups do not
+//           come at one time. Workgroups along z each sum k_split values of k and write [z, M, N], which sum_parts
+//           adds up. Tiles go by bands of BAND rows of tiles, so that those under way at one time share operands
 // Constants 0 WG_SIZE (subgroups times subgroup size; divides TILE_M DEPTH / 8 and TILE_N DEPTH / 8)  1 Y_TYPE  2 BIAS
 //           3 ACCUMULATE  4 TILE_M  5 TILE_N  6 SUBGROUPS_M  7 SUBGROUPS_N (16 times these divide the tile's sides)
-//           8 DEPTH (multiple of 16)  9 WHOLE_K: K is a multiple of DEPTH  10 DIRECT: Y has the operands' type or is
+//           8 DEPTH (multiple of 16, at least 32)  9 WHOLE_K: K is a multiple of DEPTH  10 DIRECT: Y has the operands' type or is
 //           float32, and its rows start on 16 bytes  11 W_TYPE, with BLOCKS
 // Needs     VK_KHR_cooperative_matrix with 16 x 16 x 16 products of that type summed in float32; 2 (TILE_M + TILE_N)
 //           (DEPTH + 8) bytes of shared memory
@@ -73,6 +75,11 @@ uvec4 fetch_w(uint first, uint k) {
 }
 #endif
 
+// Where this workgroup's part of the sums begins.
+uint part_of_y() {
+    return gl_WorkGroupID.z * params.n_row * params.y_stride;
+}
+
 // One 16 x 16 matrix of results, staged in shared memory where every invocation of the subgroup takes pairs of a row.
 void store_staged(uint stage, uint m0, uint n0) {
     for (uint i = gl_SubgroupInvocationID; i < 128; i += gl_SubgroupSize) {
@@ -82,7 +89,7 @@ void store_staged(uint stage, uint m0, uint n0) {
         uvec4 four = tile_x[stage + i / 2];
         vec2 y = uintBitsToFloat(i % 2 == 0 ? four.xy : four.zw);
         if (BIAS) y += vec2(Floats(params.bias).at[n], both ? Floats(params.bias).at[n + 1] : 0.0);
-        uint at = m * params.y_stride + n;
+        uint at = part_of_y() + m * params.y_stride + n;
         if (ACCUMULATE) y += vec2(load1(params.y, Y_TYPE, at), both ? load1(params.y, Y_TYPE, at + 1) : 0.0);
         store2(params.y, Y_TYPE, at, y, both);
     }
@@ -122,25 +129,28 @@ void main() {
     [[unroll]] for (uint i = 0; i < FM; i++)
         [[unroll]] for (uint j = 0; j < FN; j++) sum[i][j] = MATRIX_SUM(0.0);
 
+    uint begin = gl_WorkGroupID.z * params.k_split, end = min(begin + params.k_split, params.n_in);
     uvec4 next_x[FETCH_X], next_w[FETCH_W];
     uint first_x[FETCH_X], first_w[FETCH_W];
     [[unroll]] for (uint i = 0; i < FETCH_X; i++) {
         first_x[i] = min(m0 + fetch_row(i), params.n_row - 1) * params.x_stride;
-        next_x[i] = fetch(params.x, first_x[i], 8 * fetch_vector(i));
+        next_x[i] = fetch(params.x, first_x[i], begin + 8 * fetch_vector(i));
     }
     [[unroll]] for (uint i = 0; i < FETCH_W; i++) {
         first_w[i] = min(n0 + fetch_row(i), params.n_out - 1) * params.w_stride;
-        next_w[i] = fetch_w(first_w[i], 8 * fetch_vector(i));
+        next_w[i] = fetch_w(first_w[i], begin + 8 * fetch_vector(i));
     }
-    for (uint k0 = 0; k0 < params.n_in; k0 += DEPTH) {
+    for (uint k0 = begin; k0 < end; k0 += DEPTH) {
         barrier(); // the piece before has been read
-        [[unroll]] for (uint i = 0; i < FETCH_X; i++) tile_x[fetch_row(i) * ROW + fetch_vector(i)] = next_x[i];
         [[unroll]] for (uint i = 0; i < FETCH_W; i++) tile_w[fetch_row(i) * ROW + fetch_vector(i)] = next_w[i];
+        [[unroll]] for (uint i = 0; i < FETCH_X; i++) tile_x[fetch_row(i) * ROW + fetch_vector(i)] = next_x[i];
         barrier();
         uint k1 = WHOLE_K ? min(k0 + DEPTH, params.n_in - DEPTH) : k0 + DEPTH;
-        [[unroll]] for (uint i = 0; i < FETCH_X; i++) next_x[i] = fetch(params.x, first_x[i], k1 + 8 * fetch_vector(i));
         [[unroll]] for (uint i = 0; i < FETCH_W; i++) next_w[i] = fetch_w(first_w[i], k1 + 8 * fetch_vector(i));
         [[unroll]] for (uint k = 0; k < VECTORS; k += 2) {
+            if (k == 2)
+                [[unroll]] for (uint i = 0; i < FETCH_X; i++)
+                    next_x[i] = fetch(params.x, first_x[i], k1 + 8 * fetch_vector(i));
             MATRIX_A a[FM];
             [[unroll]] for (uint i = 0; i < FM; i++) coopMatLoad(a[i], tile_x, (sm + 16 * i) * ROW + k, ROW, ROWS);
             [[unroll]] for (uint j = 0; j < FN; j++) {
@@ -157,7 +167,7 @@ void main() {
         [[unroll]] for (uint j = 0; j < FN; j++) {
             uint m = m0 + sm + 16 * i, n = n0 + sn + 16 * j;
             if (DIRECT && !BIAS && m + 16 <= params.n_row && n + 16 <= params.n_out) {
-                store_direct(sum[i][j], m * params.y_stride + n);
+                store_direct(sum[i][j], part_of_y() + m * params.y_stride + n);
                 continue;
             }
             coopMatStore(sum[i][j], tile_x, stage, 4, ROWS);

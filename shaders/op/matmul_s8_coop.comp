@@ -101,15 +101,17 @@ void main() {
     }
     for (uint k0 = 0; k0 < params.n_in; k0 += DEPTH) {
         barrier(); // the piece before has been read
-        [[unroll]] for (uint i = 0; i < FETCH_X; i++)
-            if (has_fetch(i, TOTAL_X)) tile_x[fetch_row(i) * ROW + fetch_vector(i)] = next_x[i];
         [[unroll]] for (uint i = 0; i < FETCH_W; i++)
             if (has_fetch(i, TOTAL_W)) tile_w[fetch_row(i) * ROW + fetch_vector(i)] = next_w[i];
+        [[unroll]] for (uint i = 0; i < FETCH_X; i++)
+            if (has_fetch(i, TOTAL_X)) tile_x[fetch_row(i) * ROW + fetch_vector(i)] = next_x[i];
         barrier();
         uint next = (k0 + DEPTH) / 16;
-        [[unroll]] for (uint i = 0; i < FETCH_X; i++) next_x[i] = fetch(params.x, first_x[i], next + fetch_vector(i));
         [[unroll]] for (uint i = 0; i < FETCH_W; i++) next_w[i] = fetch(params.w, first_w[i], next + fetch_vector(i));
         [[unroll]] for (uint k = 0; k < VECTORS; k += STEP) {
+            if (k == STEP) // behind the first products, so that the loads of all workgroups do not come at one time
+                [[unroll]] for (uint i = 0; i < FETCH_X; i++)
+                    next_x[i] = fetch(params.x, first_x[i], next + fetch_vector(i));
             MATRIX_A a[FM];
             [[unroll]] for (uint i = 0; i < FM; i++) coopMatLoad(a[i], tile_x, (sm + 16 * i) * ROW + k, ROW, ROWS);
             [[unroll]] for (uint j = 0; j < FN; j++) {

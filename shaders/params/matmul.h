@@ -20,4 +20,6 @@ VKS_PARAMS(vks_matmul_params) {
     vks_uint conv_first, n_conv;           // outputs conv_first ... conv_first+n_conv-1 pass the convolution
     vks_uint conv_state_stride;            // floats between slots
     vks_float norm_eps;
+    vks_uint k_split; // matmul_coop: values of k that a workgroup sums, a multiple of its DEPTH; workgroups along z follow
+                      // each other along k and write [z, M, N]
 } VKS_PARAMS_END(vks_matmul_params)

@@ -76,6 +76,10 @@ static const matmul_case large_cases[] = {
     {1030, 2310, 72, F16, F16, F16, false, true},
     {1030, 1400, 136, F16, F16, F32, true, false},
     {1152, 2304, 64, BF16, BF16, BF16, false, false},
+    // split along k
+    {130, 300, 2056, F16, F16, F32, false, true},
+    {65, 201, 4168, F16, F16, F16, true, true},
+    {128, 320, 4096, BF16, BF16, BF16, true, false},
 };
 
 // Each product is rounded by at most one step of float32 and each sum by another, relative to the partial sum so far. A
@@ -128,6 +132,10 @@ static void record(gpu *g, const matmul_case *c, uint64_t seed, job *j) {
             gpu_rows(g, c->accumulate ? GPU_IN_OUT : GPU_OUT, c->y, c->m, c->n, y_stride, c->accumulate ? added : NULL),
         .accumulate = c->accumulate,
     };
+    uint64_t n_scratch = vks_matmul_scratch_size(g->target.kernels, &op);
+    if (n_scratch)
+        op.scratch =
+            gpu_reshape(gpu_rows(g, GPU_OUT, F32, 1, (uint32_t)n_scratch, 0, NULL), 1, GPU_SHAPE((uint32_t)n_scratch));
     CHECK_OK(vks_op_matmul(&g->target, &op));
     j->roundings = roundings + (vks_is_block_type(c->w) && c->x == F16 ? weight_roundings : 0);
     j->y = op.y;
@@ -159,6 +167,7 @@ static bool is_for_matrix_units(const matmul_case *c) {
 static bool runs(const char *variant, const matmul_case *c) {
     bool blocks = vks_is_block_type(c->w);
     if (!variant) return true;
+    if (is_variant_of(variant, "matmul_s8")) return c == cases; // an operator of its own
     if (is_variant_of(variant, "matmul_coop")) return c->x == c->w;
     if (is_for_matrix_units(c)) return false;
     if (strcmp(variant, "matmul_direct") == 0 || strcmp(variant, "matmul_direct_1") == 0) return !blocks;
@@ -482,6 +491,9 @@ CHECK_CASE(refuses) {
     bad = good;
     bad.norm = vks_tensor_dense(somewhere, F32, GPU_SHAPE(7));
     CHECK_REFUSED(vks_op_matmul(&target, &bad), "matmul: norm: shape [8] expected, [7] found");
+    bad = good;
+    bad.scratch = vks_tensor_dense(somewhere, F16, GPU_SHAPE(8));
+    CHECK_REFUSED(vks_op_matmul(&target, &bad), "matmul: scratch: F32 expected, F16 found");
     bad = good;
     bad.most_rows = 2;
     CHECK_REFUSED(vks_op_matmul(&target, &bad), "matmul: at most 2 rows expected, 3 found");

@@ -42,6 +42,15 @@ typedef struct ref_matmul_args {
 } ref_matmul_args;
 void ref_matmul(const ref_matmul_args *args);
 
+typedef struct ref_sum_parts_args {
+    size_t n_part, n_row, n_out;
+    const float *parts; // [n_part, n_row, n_out]
+    const float *bias;  // [n_out] or NULL
+    const float *added; // [n_row, n_out] or NULL: what y holds before
+    double *y, *scale;  // [n_row, n_out]
+} ref_sum_parts_args;
+void ref_sum_parts(const ref_sum_parts_args *args);
+
 typedef struct ref_matmul_s8_args {
     size_t n_row, n_in, n_out, x_stride, w_stride;
     const int8_t *x;      // [n_row, n_in], rows of x_stride
