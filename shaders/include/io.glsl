@@ -41,6 +41,14 @@ uint pack_pair(uint type, vec2 value) {
     return bf16_bits(value.x) | bf16_bits(value.y) << 16;
 }
 
+// As pack_pair, for results: float16 ends at 65504, and what lies beyond is stored as that, so that a large activation
+// does not become an infinity and then, in the next sum, NaN. NaN stays NaN.
+uint pack_result(uint type, vec2 value) {
+    const vec2 most = vec2(65504.0);
+    if (type == VKS_TYPE_F16) value = mix(value, sign(value) * most, greaterThan(abs(value), most));
+    return pack_pair(type, value);
+}
+
 // Element i of an array of `type`.
 float load1(uvec2 address, uint type, uint i) {
     if (type == VKS_TYPE_F32) return Floats(address).at[i];
@@ -62,6 +70,6 @@ void store2(uvec2 address, uint type, uint i, vec2 value, bool both) {
         Floats(address).at[i] = value.x;
         if (both) Floats(address).at[i + 1] = value.y;
     } else {
-        Words(address).at[i >> 1] = pack_pair(type, vec2(value.x, both ? value.y : 0.0));
+        Words(address).at[i >> 1] = pack_result(type, vec2(value.x, both ? value.y : 0.0));
     }
 }

@@ -22,9 +22,12 @@ const uint ELEMENT_TYPE = VKS_TYPE_F16;
 #define COLUMNS gl_CooperativeMatrixLayoutColumnMajor
 
 // Sums as elements of the operands' type, rounded to nearest: a conversion of matrices to bfloat16 may cut off instead.
+// float16 ends at 65504, as in pack_result.
 MATRIX_OUT to_elements(MATRIX_SUM sums) {
 #ifdef BF16
     for (int i = 0; i < sums.length(); i++) sums[i] = uintBitsToFloat(bf16_bits(sums[i]) << 16);
+#else
+    for (int i = 0; i < sums.length(); i++) sums[i] = abs(sums[i]) > 65504.0 ? sign(sums[i]) * 65504.0 : sums[i];
 #endif
     return MATRIX_OUT(sums);
 }

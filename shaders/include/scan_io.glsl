@@ -71,7 +71,7 @@ void store4(uvec2 base, uint type, uint i, vec4 value) {
     if (type == VKS_TYPE_F32)
         Floats4(base).at[i >> 2] = value;
     else
-        Words2(base).at[i >> 2] = uvec2(pack_pair(type, value.xy), pack_pair(type, value.zw));
+        Words2(base).at[i >> 2] = uvec2(pack_result(type, value.xy), pack_result(type, value.zw));
 }
 
 // A row of initial or last states.

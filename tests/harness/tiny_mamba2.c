@@ -145,7 +145,8 @@ static void *make_data(writer *w, size_t n, float low, float high) {
     return data;
 }
 
-static void add(writer *w, const char *name, uint32_t n_dim, const uint64_t *shape, float low, float high) {
+// The tensor's data.
+static void *add(writer *w, const char *name, uint32_t n_dim, const uint64_t *shape, float low, float high) {
     vkssm_named_tensor *tensor = &w->tensors[w->n];
     size_t n = 1;
     for (uint32_t i = 0; i < n_dim; i++) {
@@ -156,12 +157,14 @@ static void add(writer *w, const char *name, uint32_t n_dim, const uint64_t *sha
     tensor->name = w->names[w->n];
     tensor->dtype = w->tiny->dtype;
     tensor->n_dim = n_dim;
-    tensor->data = make_data(w, n, low, high);
+    void *data = make_data(w, n, low, high);
+    tensor->data = data;
     tensor->size = n * vkssm_dtype_size(tensor->dtype);
     if (w->tiny->leave_out && strcmp(w->tiny->leave_out, tensor->name) == 0)
-        free((void *)tensor->data);
+        free(data);
     else
         w->n++;
+    return data;
 }
 
 static void add_vector(writer *w, const char *name, size_t n, float low, float high) {
@@ -169,9 +172,9 @@ static void add_vector(writer *w, const char *name, size_t n, float low, float h
 }
 
 // Values that keep the variance of a row's input.
-static void add_matrix(writer *w, const char *name, size_t n_row, size_t n_column) {
+static void *add_matrix(writer *w, const char *name, size_t n_row, size_t n_column) {
     float limit = sqrtf(3.0f / (float)n_column);
-    add(w, name, 2, (uint64_t[]){n_row, n_column}, -limit, limit);
+    return add(w, name, 2, (uint64_t[]){n_row, n_column}, -limit, limit);
 }
 
 static void add_layer(writer *w, uint32_t index) {
@@ -180,7 +183,9 @@ static void add_layer(writer *w, uint32_t index) {
     snprintf(w->prefix, sizeof w->prefix, "backbone.layers.%u.", index);
     add_vector(w, "norm.weight", s->n_channel, 0.5f, 1.5f);
     snprintf(w->prefix, sizeof w->prefix, "backbone.layers.%u.mixer.", index);
-    add_matrix(w, "in_proj.weight", n_inner + n_conv + s->n_head, s->n_channel);
+    float *in_proj = add_matrix(w, "in_proj.weight", n_inner + n_conv + s->n_head, s->n_channel);
+    for (size_t i = 0; w->tiny->gate_scale != 0 && i < n_inner * s->n_channel; i++)
+        in_proj[i] *= w->tiny->gate_scale;
     add_matrix(w, "out_proj.weight", s->n_channel, n_inner);
     add(w, "conv1d.weight", 3, (uint64_t[]){n_conv, 1, s->n_tap}, -0.8f, 0.8f);
     add_vector(w, "A_log", s->n_head, -1, 1.5f); // some heads forget at once, others remember
@@ -198,7 +203,8 @@ bool tiny_mamba2_write(const tiny_mamba2 *tiny, const char *folder) {
     writer *w = model_alloc(1, sizeof *w);
     w->tiny = tiny;
     w->seed = 7;
-    add(w, s->embedding, 2, (uint64_t[]){s->n_vocab, s->n_channel}, -1, 1);
+    float most = tiny->embedding_scale != 0 ? tiny->embedding_scale : 1;
+    add(w, s->embedding, 2, (uint64_t[]){s->n_vocab, s->n_channel}, -most, most);
     add_vector(w, "backbone.norm_f.weight", s->n_channel, 0.5f, 1.5f);
     if (!s->tied_head) add_matrix(w, "lm_head.weight", s->n_vocab, s->n_channel);
     for (uint32_t i = 0; i < s->n_layer; i++)

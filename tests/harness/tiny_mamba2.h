@@ -11,6 +11,8 @@ typedef struct tiny_mamba2 {
     uint32_t n_vocab_said;     // vocab_size of config.json; 0: shape.n_vocab
     uint32_t norm_groups_said; // mixer_norm_groups of config.json; 0: no such key
     vkssm_dtype dtype;         // of all tensors
+    float embedding_scale;     // what the embedding is multiplied by; 0: 1
+    float gate_scale;          // and what in_proj's rows of the gate are, of F32 tensors; 0: 1
     const char *leave_out;     // a tensor that is not written, or NULL
     const char *more_keys;     // put into config.json at the top, such as "\"a\": 1, "; or NULL
 } tiny_mamba2;

@@ -441,6 +441,38 @@ CHECK_CASE(subnormal_weights) {
     run_variants("matmul", run_subnormal);
 }
 
+// Results beyond float16's range are stored as its largest number, and NaN as NaN.
+static void run_saturation(gpu *g) {
+    enum { M = 3, N = 20, K = 16 };
+    float x[M * K], w[N * K], added[M * N] = {0};
+    double found[M * N];
+    for (int i = 0; i < M * K; i++)
+        x[i] = i / K == 2 ? NAN : i / K ? -400.0f : 400.0f; // rows: 2.56e6, -2.56e6, NaN
+    for (int i = 0; i < N * K; i++)
+        w[i] = i / K == N - 1 ? 0.5f : 400.0f; // the last column: 3200 and -3200
+    gpu_begin(g);
+    g->label = "saturation";
+    vks_matmul op = {
+        .x = gpu_rows(g, GPU_IN, F16, M, K, 0, x),
+        .w = gpu_rows(g, GPU_WEIGHT, F16, N, K, 0, w),
+        .y = gpu_rows(g, GPU_IN_OUT, F16, M, N, 0, added),
+        .accumulate = true, // a kernel that the table's cases have compiled
+    };
+    CHECK_OK(vks_op_matmul(&g->target, &op));
+    CHECK(gpu_run(g));
+    gpu_read(g, &op.y, found);
+    for (int n = 0; n < N; n++) {
+        double wanted = n == N - 1 ? 3200 : 65504;
+        CHECK(found[n] == wanted);
+        CHECK(found[N + n] == -wanted);
+        CHECK(isnan(found[2 * N + n]));
+    }
+}
+CHECK_CASE(saturation) {
+    run_saturation(gpu_open(0));
+    run_variants("matmul", run_saturation);
+}
+
 CHECK_CASE(refuses) {
     vks_op_target target = {.kernels = gpu_open(0)->target.kernels};
     const uint64_t somewhere = 4096; // never touched: nothing is recorded
@@ -528,6 +560,7 @@ int main(int argc, char **argv) {
                                    CHECK_RUN(fused_plain),
                                    CHECK_RUN(rows_are_apart),
                                    CHECK_RUN(subnormal_weights),
+                                   CHECK_RUN(saturation),
                                    CHECK_RUN(refuses),
                                    {0}});
 }

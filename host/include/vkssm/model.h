@@ -18,7 +18,9 @@ typedef struct vkssm_model_params {
                                  // or Q8_0, Q4_0, Q4_K, Q6_K: as vkssm/quantize.h does it, embedding and head stay in a
                                  // more exact type)
     vkssm_dtype activation_dtype; // F32 (default), F16 or BF16: storage of activations between operators. Sums, states,
-                                  // dt, A and the residual stream are float32 whatever is chosen
+                                  // dt, A and the residual stream are float32 whatever is chosen. With F16 an activation
+                                  // beyond 65504 is stored as 65504 (never as an infinity); a model that needs more
+                                  // range has it with BF16 or F32
     bool no_tokenizer;           // true: do not look for a tokenizer
 } vkssm_model_params;
 
