@@ -101,7 +101,7 @@ const vks_bench_family vks_bench_gemv = {gemv, VKS_COUNT(gemv), place_matmul, re
 // ---- products of 8-bit integers: M, K, N ----------------------------------------------------------------------------
 
 static const vks_bench_entry gemm_s8[] = {
-    {"gemm/m8192k8192n8192/s8", "a large product of 8-bit integers", VKSSM_DTYPE_I32, {8192, 8192, 8192}, 0},
+    {"gemm/m8192k8192n8192/s8", "a large product of 8-bit integers, to float32", F32, {8192, 8192, 8192}, 0},
     {"gemm/m2048k2560n10576/s8", "in_proj of 2048 tokens, scaled to float16", F16, {2048, 2560, 10576}, 0},
 };
 

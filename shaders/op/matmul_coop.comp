@@ -55,23 +55,31 @@ uint fetch_vector(uint i) {
     return (i * WG_SIZE + gl_LocalInvocationIndex) % VECTORS;
 }
 
-// Rows outside repeat the last one, and their results are not stored; values of k outside are zero.
-uvec4 fetch(uvec2 address, uint first, uint k) {
-    if (!WHOLE_K && k >= params.n_in) return uvec4(0);
-    return Words4(address).at[(first + k) >> 3];
+// Vector `first` of the operand, k values further. Rows outside repeat the last one, and their results are not stored;
+// values of k outside are zero.
+uvec4 fetch(uvec2 address, uint first, uint vector, uint k) {
+    if (!WHOLE_K && k + 8 * vector >= params.n_in) return uvec4(0);
+    return Words4(address).at[first + (k >> 3)];
 }
 
+// The same of W, whose blocks become elements on the way. start_of_w: what `first` is.
 #ifdef BLOCKS
-uvec4 fetch_w(uint first, uint k) {
-    if (!WHOLE_K && k >= params.n_in) return uvec4(0);
+uint start_of_w(uint row, uint vector) {
+    return row * params.w_stride;
+}
+uvec4 fetch_w(uint first, uint vector, uint k) {
+    if (!WHOLE_K && k + 8 * vector >= params.n_in) return uvec4(0);
     vec4 low, high;
     float scale;
-    load_weights8(params.w, W_TYPE, first, k, params.n_in, low, high, scale);
+    load_weights8(params.w, W_TYPE, first, k + 8 * vector, params.n_in, low, high, scale);
     return pack_vector(scale * low, scale * high);
 }
 #else
-uvec4 fetch_w(uint first, uint k) {
-    return fetch(params.w, first, k);
+uint start_of_w(uint row, uint vector) {
+    return row * (params.w_stride >> 3) + vector;
+}
+uvec4 fetch_w(uint first, uint vector, uint k) {
+    return fetch(params.w, first, vector, k);
 }
 #endif
 
@@ -95,23 +103,37 @@ void store_staged(uint stage, uint m0, uint n0) {
     }
 }
 
-// A matrix that lies wholly inside: from registers to memory.
-void store_direct(MATRIX_SUM y, uint at) {
-    if (Y_TYPE == VKS_TYPE_F32) {
-        MATRIX_SUM before;
-        if (ACCUMULATE) {
-            coopMatLoad(before, Floats(params.y).at, at, params.y_stride, ROWS);
-            y += before;
+// 16-bit results that lie in tile_w from `stage` on, 16 rows of FN matrices: by whole vectors of a row. Stores of matrices
+// write 16 bytes of each row at a time.
+void store_rows(uint stage, uint m0, uint n0) {
+    for (uint i = gl_SubgroupInvocationID; i < 32 * FN; i += gl_SubgroupSize) {
+        uint m = m0 + i / (2 * FN), n = n0 + i % (2 * FN) * 8, at = m * params.y_stride + n;
+        if (m >= params.n_row || n >= params.n_out) continue;
+        uvec4 eight = tile_w[stage + i];
+        if (n + 8 <= params.n_out) {
+            Words4(params.y).at[at >> 3] = eight;
+            continue;
         }
-        coopMatStore(y, Floats(params.y).at, at, params.y_stride, ROWS);
-    } else {
-        MATRIX_OUT before;
-        if (ACCUMULATE) {
-            coopMatLoad(before, Words(params.y).at, at / 2, params.y_stride / 2, ROWS);
-            y += MATRIX_SUM(before);
-        }
-        coopMatStore(to_elements(y), Words(params.y).at, at / 2, params.y_stride / 2, ROWS);
+        [[unroll]] for (uint pair = 0; pair < 4; pair++) // of the row's end, with a zero behind an odd number of outputs
+            if (n + 2 * pair < params.n_out)
+                Words(params.y).at[(at >> 1) + pair] = n + 2 * pair + 1 < params.n_out ? eight[pair] : eight[pair] & 0xffffu;
     }
+}
+
+// What y holds of a matrix that lies wholly inside, and the matrix itself.
+MATRIX_SUM load_direct(uint at) {
+    MATRIX_SUM before;
+    if (Y_TYPE == VKS_TYPE_F32) {
+        coopMatLoad(before, Floats(params.y).at, at, params.y_stride, ROWS);
+        return before;
+    }
+    MATRIX_OUT elements;
+    coopMatLoad(elements, Words(params.y).at, at / 2, params.y_stride / 2, ROWS);
+    return MATRIX_SUM(elements);
+}
+void store_direct(MATRIX_SUM y, uint at) {
+    if (Y_TYPE == VKS_TYPE_F32) coopMatStore(y, Floats(params.y).at, at, params.y_stride, ROWS);
+    else coopMatStore(to_elements(y), Words(params.y).at, at / 2, params.y_stride / 2, ROWS);
 }
 
 // This workgroup's tile: column and row of tiles.
@@ -133,12 +155,12 @@ void main() {
     uvec4 next_x[FETCH_X], next_w[FETCH_W];
     uint first_x[FETCH_X], first_w[FETCH_W];
     [[unroll]] for (uint i = 0; i < FETCH_X; i++) {
-        first_x[i] = min(m0 + fetch_row(i), params.n_row - 1) * params.x_stride;
-        next_x[i] = fetch(params.x, first_x[i], begin + 8 * fetch_vector(i));
+        first_x[i] = min(m0 + fetch_row(i), params.n_row - 1) * (params.x_stride >> 3) + fetch_vector(i);
+        next_x[i] = fetch(params.x, first_x[i], fetch_vector(i), begin);
     }
     [[unroll]] for (uint i = 0; i < FETCH_W; i++) {
-        first_w[i] = min(n0 + fetch_row(i), params.n_out - 1) * params.w_stride;
-        next_w[i] = fetch_w(first_w[i], begin + 8 * fetch_vector(i));
+        first_w[i] = start_of_w(min(n0 + fetch_row(i), params.n_out - 1), fetch_vector(i));
+        next_w[i] = fetch_w(first_w[i], fetch_vector(i), begin);
     }
     for (uint k0 = begin; k0 < end; k0 += DEPTH) {
         barrier(); // the piece before has been read
@@ -146,11 +168,11 @@ void main() {
         [[unroll]] for (uint i = 0; i < FETCH_X; i++) tile_x[fetch_row(i) * ROW + fetch_vector(i)] = next_x[i];
         barrier();
         uint k1 = WHOLE_K ? min(k0 + DEPTH, params.n_in - DEPTH) : k0 + DEPTH;
-        [[unroll]] for (uint i = 0; i < FETCH_W; i++) next_w[i] = fetch_w(first_w[i], k1 + 8 * fetch_vector(i));
+        [[unroll]] for (uint i = 0; i < FETCH_W; i++) next_w[i] = fetch_w(first_w[i], fetch_vector(i), k1);
         [[unroll]] for (uint k = 0; k < VECTORS; k += 2) {
             if (k == 2)
                 [[unroll]] for (uint i = 0; i < FETCH_X; i++)
-                    next_x[i] = fetch(params.x, first_x[i], k1 + 8 * fetch_vector(i));
+                    next_x[i] = fetch(params.x, first_x[i], fetch_vector(i), k1);
             MATRIX_A a[FM];
             [[unroll]] for (uint i = 0; i < FM; i++) coopMatLoad(a[i], tile_x, (sm + 16 * i) * ROW + k, ROW, ROWS);
             [[unroll]] for (uint j = 0; j < FN; j++) {
@@ -161,19 +183,33 @@ void main() {
         }
     }
 
-    barrier(); // the tiles have been read: tile_x now holds results, 64 vectors a subgroup
-    uint stage = gl_SubgroupID * 64;
-    [[unroll]] for (uint i = 0; i < FM; i++)
+    barrier(); // the tiles have been read: they now hold results
+    [[unroll]] for (uint i = 0; i < FM; i++) {
+        uint m = m0 + sm + 16 * i, n = n0 + sn;
+        if (DIRECT && !BIAS && !ACCUMULATE && Y_TYPE != VKS_TYPE_F32) {
+            uint stage = gl_SubgroupID * 32 * FN;
+            [[unroll]] for (uint j = 0; j < FN; j++)
+                coopMatStore(to_elements(sum[i][j]), tile_w, stage + 2 * j, 2 * FN, ROWS);
+            subgroupMemoryBarrierShared();
+            subgroupBarrier();
+            store_rows(stage, m, n);
+            subgroupBarrier();
+            continue;
+        }
+        bool direct = DIRECT && !BIAS && m + 16 <= params.n_row;
+        uint at = part_of_y() + m * params.y_stride + n, stage = gl_SubgroupID * 64; // of tile_x, for a matrix of float32
+        [[unroll]] for (uint j = 0; j < FN; j++) // all loads first
+            if (ACCUMULATE && direct && n + 16 * (j + 1) <= params.n_out) sum[i][j] += load_direct(at + 16 * j);
         [[unroll]] for (uint j = 0; j < FN; j++) {
-            uint m = m0 + sm + 16 * i, n = n0 + sn + 16 * j;
-            if (DIRECT && !BIAS && m + 16 <= params.n_row && n + 16 <= params.n_out) {
-                store_direct(sum[i][j], part_of_y() + m * params.y_stride + n);
+            if (direct && n + 16 * (j + 1) <= params.n_out) {
+                store_direct(sum[i][j], at + 16 * j);
                 continue;
             }
             coopMatStore(sum[i][j], tile_x, stage, 4, ROWS);
             subgroupMemoryBarrierShared();
             subgroupBarrier();
-            store_staged(stage, m, n);
+            store_staged(stage, m, n + 16 * j);
             subgroupBarrier();
         }
+    }
 }

@@ -133,9 +133,10 @@ static void record(gpu *g, const matmul_case *c, uint64_t seed, job *j) {
         .accumulate = c->accumulate,
     };
     uint64_t n_scratch = vks_matmul_scratch_size(g->target.kernels, &op);
-    if (n_scratch)
-        op.scratch =
-            gpu_reshape(gpu_rows(g, GPU_OUT, F32, 1, (uint32_t)n_scratch, 0, NULL), 1, GPU_SHAPE((uint32_t)n_scratch));
+    if (n_scratch) {
+        vks_tensor row = gpu_rows(g, GPU_OUT, F32, 1, (uint32_t)n_scratch, 0, NULL);
+        op.scratch = vks_tensor_dense(row.address, F32, GPU_SHAPE((uint32_t)n_scratch));
+    }
     CHECK_OK(vks_op_matmul(&g->target, &op));
     j->roundings = roundings + (vks_is_block_type(c->w) && c->x == F16 ? weight_roundings : 0);
     j->y = op.y;

@@ -46,6 +46,29 @@ static void compile_products(vkssm_dtype type) {
                  VKSSM_OK);
 }
 
+// Few outputs of many inputs: split along k where that is worth its parts; and the sum of parts by itself.
+static void compile_split(vkssm_dtype type) {
+    vks_matmul op = {
+        .x = DENSE(type, 512, 5120), .w = DENSE(type, 2560, 5120), .y = DENSE(F32, 512, 2560), .accumulate = true};
+    uint64_t n_float = vks_matmul_scratch_size(target.kernels, &op);
+    if (n_float) op.scratch = DENSE(F32, (uint32_t)n_float);
+    CHECK_EQ(vks_op_matmul(&target, &op), VKSSM_OK);
+    CHECK_EQ(vks_op_sum_parts(
+                 &target,
+                 &(vks_sum_parts){.parts = DENSE(F32, 4, 512, 2560), .y = DENSE(type, 512, 2560), .accumulate = true}),
+             VKSSM_OK);
+}
+
+static void compile_s8(vkssm_dtype y) {
+    for (uint32_t n_row = 16; n_row <= 2048; n_row *= 128)
+        CHECK_EQ(vks_op_matmul_s8(&target, &(vks_matmul_s8){.x = DENSE(VKSSM_DTYPE_I8, n_row, 2560),
+                                                            .w = DENSE(VKSSM_DTYPE_I8, 10576, 2560),
+                                                            .x_scale = DENSE(F32, n_row),
+                                                            .w_scale = DENSE(F32, 10576),
+                                                            .y = DENSE(y, n_row, 10576)}),
+                 VKSSM_OK);
+}
+
 static void compile_blocks(void) {
     const vkssm_dtype types[] = {VKSSM_DTYPE_Q8_0, VKSSM_DTYPE_Q4_0, VKSSM_DTYPE_Q4_K, VKSSM_DTYPE_Q6_K};
     for (size_t i = 0; i < VKS_COUNT(types); i++)
@@ -272,6 +295,8 @@ static void compile_all(const char *variant) {
     for (int i = 0; i < 2; i++) {
         vkssm_dtype type = i ? F16 : F32;
         compile_products(type);
+        compile_split(type);
+        compile_s8(type);
         if (i == 0) compile_blocks();
         compile_ssd(type, 1);
         compile_ssd(type, 512);
