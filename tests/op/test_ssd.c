@@ -284,12 +284,12 @@ static void place_packed(gpu *g, const ssd_case *c, job *j, const int32_t *offse
     size_t n_x = (size_t)c->n_head * c->n_width, n_state = state_size(c), n_all = n_slot_of(c) * n_state;
     j->y = op.y;
     j->state = op.state;
-    j->wanted = gpu_alloc(c->n_time * n_x, sizeof *j->wanted);
-    j->scale = gpu_alloc(c->n_time * n_x, sizeof *j->scale);
-    j->wanted_state = gpu_alloc(n_all, sizeof *j->wanted_state);
-    j->state_scale = gpu_alloc(n_all, sizeof *j->state_scale);
+    j->twin.y = gpu_alloc(c->n_time * n_x, sizeof *j->twin.y);
+    j->twin.scale = gpu_alloc(c->n_time * n_x, sizeof *j->twin.scale);
+    j->twin.state = gpu_alloc(n_all, sizeof *j->twin.state);
+    j->twin.state_scale = gpu_alloc(n_all, sizeof *j->twin.state_scale);
     for (size_t i = 0; i < n_all; i++)
-        j->wanted_state[i] = in.state[i];
+        j->twin.state[i] = in.state[i];
     for (int k = 0; k < PACKED; k++) {
         size_t first = (size_t)offsets[k], n = (size_t)offsets[k + 1] - first, at = (size_t)slots[k] * n_state;
         if (n == 0) continue;
@@ -300,11 +300,11 @@ static void place_packed(gpu *g, const ssd_case *c, job *j, const int32_t *offse
         part.conv += first * (n_x + 2 * (size_t)c->n_group * c->n_state);
         part.dt += first * (c->n_head + 6);
         compute(&parts[k], &part);
-        memcpy(j->wanted + first * n_x, parts[k].wanted, n * n_x * sizeof *j->wanted);
-        memcpy(j->scale + first * n_x, parts[k].scale, n * n_x * sizeof *j->scale);
-        memcpy(j->wanted_state + at, parts[k].wanted_state + at, n_state * sizeof *j->wanted_state);
-        memcpy(j->state_scale + at, parts[k].state_scale + at, n_state * sizeof *j->state_scale);
-        free_job(&parts[k]);
+        memcpy(j->twin.y + first * n_x, parts[k].twin.y, n * n_x * sizeof *j->twin.y);
+        memcpy(j->twin.scale + first * n_x, parts[k].twin.scale, n * n_x * sizeof *j->twin.scale);
+        memcpy(j->twin.state + at, parts[k].twin.state + at, n_state * sizeof *j->twin.state);
+        memcpy(j->twin.state_scale + at, parts[k].twin.state_scale + at, n_state * sizeof *j->twin.state_scale);
+        op_recurrence_free(&parts[k].twin);
     }
     free_input(&in);
 }
@@ -320,7 +320,7 @@ static void run_packed(gpu *g) {
     CHECK(gpu_run(g));
     for (size_t i = 0; i < VKS_COUNT(packed_cases); i++) {
         check_job(g, &jobs[i]);
-        free_job(&jobs[i]);
+        op_recurrence_free(&jobs[i].twin);
     }
 }
 CHECK_CASE(packed) {
