@@ -347,6 +347,19 @@ typedef struct vks_resample2d {
 } vks_resample2d;
 vkssm_status vks_op_resample2d(const vks_op_target *target, const vks_resample2d *op);
 
+// A continuous convolutional S5 system made discrete by zero-order hold, as vks_conv_s5 takes it: dt = exp(log_step),
+// a = exp(lambda dt), b = (a - 1) / lambda B; 2 Re(C) and -2 Im(C). Float32. Cost: reads and writes B and C once.
+typedef struct vks_conv_s5_system {
+    vks_tensor lambda;       // [P, 2] F32
+    vks_tensor log_step;     // [P] F32
+    vks_tensor b;            // [P, U, kernel_b^2, 2] F32
+    vks_tensor c;            // [kernel_c^2, P, U, 2] F32
+    vks_tensor a;            // [P, 2] F32, written
+    vks_tensor b_out, c_out; // b and c of vks_conv_s5, written: F32, F16 or BF16
+    bool clip_eigs;          // real parts of lambda are at most -1e-4
+} vks_conv_s5_system;
+vkssm_status vks_op_conv_s5_system(const vks_op_target *target, const vks_conv_s5_system *op);
+
 // The convolutional S5 recurrence (Smith, De Mello, Kautz, Linderman and Byeon 2023): x[t] = a x[t-1] + B * u[t],
 // y[t] = 2 Re(C * x[t]), with complex x of P channels for every pixel, and cross-correlations of stride 1. B for all frames at
 // once, a scan over time for every pixel and channel by itself, then C for all frames; one frame is a step. Sequences are taken

@@ -252,6 +252,17 @@ typedef struct ref_resample2d_args {
 } ref_resample2d_args;
 void ref_resample2d(const ref_resample2d_args *args);
 
+typedef struct ref_conv_s5_system_args {
+    size_t n_state, n_channel, n_b, n_c; // P, U, taps of B and of C
+    const float *lambda, *log_step;      // [P, 2], [P]
+    const float *b, *c;                  // [P, U, n_b, 2], [n_c, P, U, 2]
+    bool clip_eigs;
+    double *a, *a_scale;         // [P, 2]
+    double *b_out, *b_out_scale; // [2 P, n_b, U]
+    double *c_out, *c_out_scale; // [U, n_c, P, 2]
+} ref_conv_s5_system_args;
+void ref_conv_s5_system(const ref_conv_s5_system_args *args);
+
 typedef struct ref_conv_s5_args {
     size_t n_sequence, n_time, height, width, n_channel, n_state, kernel_b, kernel_c;
     const float *u; // [n_sequence, n_time, height, width, n_channel]

@@ -45,8 +45,8 @@ extern "C" {
 
 // Stable: base.h, device.h, tensor_file.h, tokenizer.h, model.h, session.h, tensor_model.h, and vkssm_scan_run. What they
 // declare is only changed together with VKSSM_API_VERSION; status codes and feature bits keep their numbers for ever.
-// Experimental: vulkan.h, bench.h, device_check.h, selective_scan.h, quantize.h, and the scans of one's own in scan.h.
-// These may change in every version.
+// Experimental: vulkan.h, bench.h, device_check.h, selective_scan.h, conv_s5.h, quantize.h, and the scans of one's own in
+// scan.h. These may change in every version.
 // Parameter structs may get members at their end with a new VKSSM_API_VERSION; zero keeps the old behaviour.
 
 // X(name, value, text). Values are stable: a code keeps its number for ever.

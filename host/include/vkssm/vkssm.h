@@ -5,6 +5,7 @@
 #include <vkssm/base.h>        // status, log, data types
 #include <vkssm/device.h>      // a Vulkan device
 #include <vkssm/scan.h>        // scans over host arrays, user-defined operators
+#include <vkssm/conv_s5.h>     // ConvS5 over host arrays
 #include <vkssm/selective_scan.h> // Mamba-1's scan over host arrays
 #include <vkssm/tensor_file.h> // safetensors
 #include <vkssm/tokenizer.h>   // text and token ids
