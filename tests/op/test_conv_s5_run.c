@@ -284,6 +284,24 @@ CHECK_CASE(refuses) {
         CHECK((i >= sizeof y || written[0][i] == 0x7f) && (i >= sizeof last || written[1][i] == 0x7f));
 }
 
+CHECK_CASE(failures) {
+    const run_case c = {1, 1, 4, 3, 3, 4, 3, 1, VKSSM_DTYPE_F32, false, false, false, true};
+    data d = make(&c);
+    const vkssm_conv_s5_params params = params_of(&c, &d);
+    CHECK_OK(vkssm_conv_s5(model_device, &params)); // kernels are compiled from here on
+    uint64_t n_live = vks_alloc_n_live(), k = 0;
+    for (;; k++) {
+        vks_alloc_fail_after(k);
+        vkssm_status status = vkssm_conv_s5(model_device, &params);
+        vks_alloc_fail_after(UINT64_MAX);
+        CHECK_EQ(vks_alloc_n_live(), n_live);
+        if (status == VKSSM_OK || k > 10000) break;
+        CHECK_EQ(status, VKSSM_ERR_OOM_HOST);
+    }
+    CHECK(k > 5 && k < 10000);
+    release(&d);
+}
+
 int main(int argc, char **argv) {
-    return model_main(argc, argv, (check_case[]){CHECK_RUN(twin), CHECK_RUN(refuses), {0}});
+    return model_main(argc, argv, (check_case[]){CHECK_RUN(twin), CHECK_RUN(refuses), CHECK_RUN(failures), {0}});
 }
