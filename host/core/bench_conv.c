@@ -3,6 +3,7 @@
 
 #define F32 VKSSM_DTYPE_F32
 #define F16 VKSSM_DTYPE_F16
+#define BF16 VKSSM_DTYPE_BF16
 
 // ---- convolution: N, H, W, C, M, K ---------------------------------------------------------------------------------
 
@@ -13,6 +14,7 @@ static const vks_bench_entry conv2d[] = {
      {300, 16, 16, 256, 256, 3},
      0},
     {"conv2d/n300x16x16c256m256k3/f32", "the same, float32", F32, {300, 16, 16, 256, 256, 3}, 0},
+    {"conv2d/n300x16x16c256m256k3/bf16", "the same, bfloat16", BF16, {300, 16, 16, 256, 256, 3}, 0},
     {"conv2d/n64x64x64c64m64k3/f16", "3 x 3 convolution of frames, float16", F16, {64, 64, 64, 64, 64, 3}, 0},
     {"conv2d/n1x16x16c256m256k3/f16", "one latent frame, float16", F16, {1, 16, 16, 256, 256, 3}, 0},
     {"conv2d/n1x16x16c64m64k3/f32", "one small one", F32, {1, 16, 16, 64, 64, 3}, 0},
@@ -81,6 +83,7 @@ static const vks_bench_entry conv_s5[] = {
      F16,
      {1, 300, 16, 256, 128},
      0},
+    {"conv_s5/layer/b1t300x16x16u256p128/bf16", "the same, bfloat16", BF16, {1, 300, 16, 256, 128}, 0},
     {"conv_s5/layer/b1t300x16x16u256p128/f32", "the same, float32", F32, {1, 300, 16, 256, 128}, 0},
     {"conv_s5/layer/b8t300x16x16u256p128/f16", "8 clips, float16 operands", F16, {8, 300, 16, 256, 128}, 0},
     {"conv_s5/layer/b8t300x16x16u256p128/f32", "8 clips, float32", F32, {8, 300, 16, 256, 128}, 0},

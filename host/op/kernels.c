@@ -16,7 +16,7 @@ _Static_assert(VKS_TYPE_F32 == (int)VKSSM_DTYPE_F32 && VKS_TYPE_F16 == (int)VKSS
                    VKS_TYPE_Q4_K == (int)VKSSM_DTYPE_Q4_K && VKS_TYPE_Q6_K == (int)VKSSM_DTYPE_Q6_K,
                "shaders know storage types by these numbers");
 
-#define MAX_CONSTANT 16
+#define MAX_CONSTANT 20
 #define VENDOR_INTEL 0x8086 // of PCI
 
 typedef struct entry {

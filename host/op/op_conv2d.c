@@ -17,6 +17,14 @@ typedef struct coop_tile {
 } coop_tile;
 static const coop_tile coop_tiles[] = {{128, 128, 2, 4, 64}, {64, 64, 2, 2, 64}, {32, 64, 2, 2, 128}};
 
+// The tile of conv2d_patch, the fastest of some thirty: rows of a patch of PATCH_WIDTH pixels, outputs, subgroups along
+// them, channels that pass at once, buffers for weights. With fewer workgroups their last turn is too empty.
+enum { PATCH_WIDTH = 16, PATCH_GROUPS = 900 };
+typedef struct patch_tile {
+    uint32_t rows, outputs, subgroups_m, subgroups_n, depth, n_buffer;
+} patch_tile;
+static const patch_tile only_patch = {16, 64, 4, 1, 16, 2};
+
 static uint32_t n_padded(uint32_t n_channel) { // C'
     return (uint32_t)vks_align_up(n_channel, 8);
 }
@@ -84,14 +92,17 @@ static uint32_t coop_depth(const vks_conv2d *op, const coop_tile *tile) {
     return depth;
 }
 
+// Whether cooperative matrices can do it: operands of one 16-bit type, whole vectors.
+static bool suits_matrices(const vks_kernel_traits *traits, const vks_conv2d *op) {
+    return op->x.dtype == op->w.dtype && op->x.dtype != VKSSM_DTYPE_F32 && op->x.shape[3] % 8 == 0 &&
+           traits->fixed_subgroup;
+}
+
 // The tile for a convolution: the first one that the device has room for and that gives it enough workgroups, or the
-// last one that it has room for. NULL: cooperative matrices cannot do it, for want of float16 operands or whole
-// vectors.
+// last one that it has room for. NULL: cooperative matrices cannot do it.
 static const coop_tile *choose_tile(const vks_kernel_traits *traits, const vks_conv2d *op, uint32_t n_row) {
     const coop_tile *found = NULL;
-    if (op->x.dtype != VKSSM_DTYPE_F16 || op->w.dtype != VKSSM_DTYPE_F16 || op->x.shape[3] % 8 != 0 ||
-        !traits->fixed_subgroup)
-        return NULL;
+    if (!suits_matrices(traits, op)) return NULL;
     for (size_t i = 0; i < VKS_COUNT(coop_tiles); i++) {
         const coop_tile *tile = &coop_tiles[i];
         uint32_t depth = coop_depth(op, tile), wg_size = tile->subgroups_m * tile->subgroups_n * traits->subgroup_size;
@@ -105,24 +116,53 @@ static const coop_tile *choose_tile(const vks_kernel_traits *traits, const vks_c
     return found;
 }
 
+static uint64_t n_patch(const vks_conv2d *op, const patch_tile *tile) {
+    const uint32_t *x = op->x.shape;
+    return (uint64_t)x[0] * vks_div_up(x[1], tile->rows) * vks_div_up(x[2], PATCH_WIDTH);
+}
+
+// The same by patches. `worth`: there are enough of them, and their parts beyond the images' edges are small.
+static const patch_tile *choose_patch(const vks_kernel_traits *traits, const vks_conv2d *op, bool *worth) {
+    *worth = false;
+    if (!suits_matrices(traits, op) || op->stride != 1) return NULL;
+    const patch_tile *tile = &only_patch;
+    const uint32_t *x = op->x.shape;
+    uint32_t n_subgroup = tile->subgroups_m * tile->subgroups_n, wg_size = n_subgroup * traits->subgroup_size;
+    uint32_t pixels = (tile->rows + op->kernel_height - 1) * (PATCH_WIDTH + op->kernel_width - 1);
+    if (2 * (pixels + tile->n_buffer * tile->outputs) * (tile->depth + 8) > traits->max_shared_size ||
+        wg_size > traits->max_workgroup_invocations || tile->outputs * tile->depth / 8 % wg_size)
+        return NULL;
+    uint64_t n = n_patch(op, tile), area = (uint64_t)tile->rows * PATCH_WIDTH;
+    *worth = n * vks_div_up(op->w.shape[0], tile->outputs) >= PATCH_GROUPS &&
+             n * area * 7 <= (uint64_t)x[0] * x[1] * x[2] * 8;
+    return tile;
+}
+
 // Every algorithm here can do the shape, so a test may force any. The selector's choices stand first, best first.
-static uint32_t choose(const vks_op_target *target, const vks_conv2d *op, uint32_t n_row, bool has_coop) {
+static uint32_t choose(const vks_op_target *target, const vks_conv2d *op, uint32_t n_row, const coop_tile *coop,
+                       const patch_tile *patch, bool patch_first) {
     static const uint32_t cpu[] = {VKS_SHADER_conv2d_lanes, VKS_SHADER_conv2d_direct};
     static const uint32_t few[] = {VKS_SHADER_conv2d, VKS_SHADER_conv2d};
     static const uint32_t many[] = {VKS_SHADER_conv2d_8, VKS_SHADER_conv2d};
-    static const uint32_t coop[] = {VKS_SHADER_conv2d_coop, VKS_SHADER_conv2d};
+    bool bf16 = op->x.dtype == VKSSM_DTYPE_BF16;
+    uint32_t by_coop = bf16 ? VKS_SHADER_conv2d_coop_bf16 : VKS_SHADER_conv2d_coop;
+    uint32_t by_patch = bf16 ? VKS_SHADER_conv2d_patch_bf16 : VKS_SHADER_conv2d_patch;
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
     // Large tiles only when there are enough of them to fill a device, and registers for them.
     bool large = !traits.few_registers && (uint64_t)n_row * op->w.shape[0] >= 128u * 128u * 64u;
-    const uint32_t *best = traits.cpu ? cpu : has_coop ? coop : large ? many : few;
-    const uint32_t candidates[] = {best[0],
+    const uint32_t *best = traits.cpu ? cpu : large ? many : few;
+    bool coop_first = coop && !traits.cpu;
+    const uint32_t candidates[] = {patch_first && coop_first ? by_patch : best[0],
+                                   coop_first ? by_coop : best[0],
+                                   best[0],
                                    best[1],
                                    VKS_SHADER_conv2d_8,
                                    VKS_SHADER_conv2d_lanes,
                                    VKS_SHADER_conv2d_direct,
                                    VKS_SHADER_conv2d,
-                                   VKS_SHADER_conv2d_coop};
-    uint32_t n = VKS_COUNT(candidates) - !has_coop;
+                                   by_coop,
+                                   by_patch};
+    uint32_t n = VKS_COUNT(candidates) - !patch - !coop;
     return vks_kernel_choose(target->kernels, candidates, n);
 }
 
@@ -138,13 +178,23 @@ vkssm_status vks_op_conv2d(const vks_op_target *target, const vks_conv2d *op) {
     uint32_t n_row = y[0] * y[1] * y[2], n_out = y[3]; // below 2^32: checked with the channels
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
     const coop_tile *tile = choose_tile(&traits, op, n_row);
-    uint32_t shader = choose(target, op, n_row, tile != NULL), wg_size = 16, rows = 8, columns = 128;
-    bool full_subgroups = true;
+    bool patch_first = false;
+    const patch_tile *patch = tile ? choose_patch(&traits, op, &patch_first) : NULL;
+    uint32_t shader = choose(target, op, n_row, tile, patch, patch_first), wg_size = 16, rows = 8, columns = 128;
+    bool full_subgroups = true, by_coop = false, by_patch = false;
     switch (shader) {
     case VKS_SHADER_conv2d_coop:
+    case VKS_SHADER_conv2d_coop_bf16:
+        by_coop = true;
         wg_size = tile->subgroups_m * tile->subgroups_n * traits.subgroup_size;
         rows = tile->rows;
         columns = tile->outputs;
+        break;
+    case VKS_SHADER_conv2d_patch:
+    case VKS_SHADER_conv2d_patch_bf16:
+        by_patch = true;
+        wg_size = patch->subgroups_m * patch->subgroups_n * traits.subgroup_size;
+        columns = patch->outputs;
         break;
     case VKS_SHADER_conv2d_lanes:
         wg_size = traits.subgroup_size;
@@ -157,7 +207,8 @@ vkssm_status vks_op_conv2d(const vks_op_target *target, const vks_conv2d *op) {
         full_subgroups = false;
         rows = columns = shader == VKS_SHADER_conv2d_8 ? 128 : 64;
     }
-    uint32_t n_group = vks_div_up(n_row, rows), depth = vks_div_up(n_group, MAX_GRID);
+    uint32_t n_group = by_patch ? (uint32_t)n_patch(op, patch) : vks_div_up(n_row, rows),
+             depth = vks_div_up(n_group, MAX_GRID);
     struct vks_conv2d_params push = {
         .x = op->x.address,
         .w = op->w.address,
@@ -184,21 +235,27 @@ vkssm_status vks_op_conv2d(const vks_op_target *target, const vks_conv2d *op) {
         .n_choice = op->choice.address ? op->bias.shape[0] : 1,
     };
     uint32_t bias = op->choice.address ? 2 : op->bias.address ? 1 : 0;
-    uint32_t constants[14] = {
+    uint32_t constants[17] = {
         wg_size,         op->x.dtype,       op->w.dtype,    op->y.dtype,         bias, op->added.address != 0,
         op->added.dtype, (uint32_t)op->act, op->accumulate, traits.subgroup_size};
     uint32_t n_constant = 10;
-    if (shader == VKS_SHADER_conv2d_coop) {
+    if (by_coop || by_patch) {
         bool bare = !bias && !op->added.address && op->act == VKS_ACT_NONE && !op->accumulate;
-        bool rows_fit = op->y.stride[2] % 8 == 0 && op->y.address % 16 == 0 && op->y.dtype != VKSSM_DTYPE_BF16;
-        constants[1] = tile->rows;
-        constants[2] = tile->outputs;
-        constants[9] = tile->subgroups_m;
-        constants[10] = tile->subgroups_n;
-        constants[11] = coop_depth(op, tile);
+        bool as_is = op->y.dtype == op->x.dtype || op->y.dtype == VKSSM_DTYPE_F32;
+        constants[1] = by_coop ? tile->rows : patch->rows;
+        constants[2] = columns;
+        constants[9] = by_coop ? tile->subgroups_m : patch->subgroups_m;
+        constants[10] = by_coop ? tile->subgroups_n : patch->subgroups_n;
+        constants[11] = by_coop ? coop_depth(op, tile) : patch->depth;
         constants[12] = x[3] % constants[11] == 0;
-        constants[13] = bare && rows_fit;
+        constants[13] = bare && as_is && op->y.stride[2] % 8 == 0 && op->y.address % 16 == 0;
         n_constant = 14;
+    }
+    if (by_patch) {
+        constants[14] = op->kernel_height;
+        constants[15] = op->kernel_width;
+        constants[16] = patch->n_buffer;
+        n_constant = 17;
     }
     vks_op_begin(target, "conv2d");
     vkssm_status status =

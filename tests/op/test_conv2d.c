@@ -27,6 +27,15 @@ static const conv2d_case cases[] = {
     {2, 8, 8, 40, 130, 3, 3, 1, HALVES}, {1, 11, 12, 32, 129, 3, 5, 2, HALVES}, {4, 6, 6, 12, 10, 3, 3, 1, HALVES},
 };
 
+// Patches of 16 x 16 pixels, whole ones and parts; kernels whose taps go by threes and others; sums stored as they are.
+#define SUMS F16, F16, F32, VKS_ACT_NONE, 0
+#define BRAIN_SUMS BF16, BF16, BF16, VKS_ACT_NONE, 0
+static const conv2d_case matrix_cases[] = {
+    {1, 17, 35, 40, 66, 3, 3, 1, HALVES},     {3, 16, 16, 64, 64, 3, 3, 1, SUMS}, {1, 33, 32, 24, 100, 3, 3, 1, SUMS},
+    {2, 16, 16, 64, 64, 3, 3, 1, BRAIN_SUMS}, {1, 5, 40, 16, 24, 1, 1, 1, SUMS},  {1, 6, 18, 8, 40, 5, 5, 1, SUMS},
+    {1, 20, 7, 8, 16, 1, 3, 1, BRAIN_SUMS},
+};
+
 // As test_matmul: a result may be off by some four deviations of a sum's roundings, about half of one of the scale
 // each; an activation adds what test_activation says, relative to 1 or to the argument. Reached: 4.
 static const double roundings = 16;
@@ -118,6 +127,13 @@ CHECK_CASE(variants) {
     if (caps->type == VKS_DEVICE_CPU && caps->subgroup_size != 8) CHECK_SKIP("tested on lavapipe with subgroups of 8");
     run_variants("conv2d", run_cases);
 }
+static void run_matrices(gpu *g) {
+    RUN_AGAINST_TWIN(g, matrix_cases, record, roundings);
+}
+CHECK_CASE(matrices) {
+    if (!(gpu_open(0)->caps->features & VKS_FEATURE_COOPERATIVE_MATRIX)) CHECK_SKIP("needs cooperative matrices");
+    run_variants("conv2d", run_matrices);
+}
 CHECK_CASE(masked) {
     run_masked(run_cases);
 }
@@ -174,5 +190,6 @@ CHECK_CASE(refuses) {
 int main(int argc, char **argv) {
     return gpu_main(
         argc, argv,
-        (check_case[]){CHECK_RUN(selected), CHECK_RUN(variants), CHECK_RUN(masked), CHECK_RUN(refuses), {0}});
+        (check_case[]){
+            CHECK_RUN(selected), CHECK_RUN(variants), CHECK_RUN(matrices), CHECK_RUN(masked), CHECK_RUN(refuses), {0}});
 }

@@ -266,6 +266,14 @@ static void compile_images(vkssm_dtype type) {
                                                   .act = VKS_ACT_GELU_TANH,
                                                   .accumulate = true}),
              VKSSM_OK);
+    CHECK_EQ(vks_op_conv_s5_system(&target, &(vks_conv_s5_system){.lambda = DENSE(F32, 64, 2),
+                                                                  .log_step = DENSE(F32, 64),
+                                                                  .b = DENSE(F32, 64, u, 9, 2),
+                                                                  .c = DENSE(F32, 9, 64, u, 2),
+                                                                  .a = DENSE(F32, 64, 2),
+                                                                  .b_out = DENSE(type, 128, 9 * u),
+                                                                  .c_out = DENSE(type, u, 9 * 128)}),
+             VKSSM_OK);
     CHECK_EQ(vks_op_resample2d(&target, &(vks_resample2d){.x = DENSE(F32, 2, 64, 64, 64),
                                                           .y = DENSE(type, 2, 32, 32, 64),
                                                           .mode = VKS_AVERAGE,
