@@ -20,5 +20,4 @@
     X(conv2d, "convolution of images: implicit GEMM")                                                                       \
     X(group_norm, "group norm of images, with activation")                                                                  \
     X(resample2d, "average pooling, nearest upsampling, order of channels")                                                 \
-    X(conv_s5_system, "ConvS5's system made discrete")                                                                      \
     X(conv_s5, "the convolutional S5 recurrence")
