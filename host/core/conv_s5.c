@@ -173,7 +173,7 @@ static vks_tensor frames_of(const run *r, const vks_scan_array *array) {
 static vkssm_status record(void *user, vks_recorder *recorder) {
     const run *r = user;
     const vkssm_conv_s5_params *p = r->params;
-    const vks_op_target target = {r->kernels, recorder};
+    const vks_op_target target = {.kernels = r->kernels, .recorder = recorder};
     uint32_t n_p = p->n_state, u = p->n_channel, n_b = r->kernel_b * r->kernel_b, n_c = r->kernel_c * r->kernel_c;
     const vks_conv_s5_system system = {
         .lambda = tensor_of(&r->lambda, VKSSM_DTYPE_F32, DIMS(n_p, 2)),
