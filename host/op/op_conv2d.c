@@ -152,7 +152,9 @@ static uint32_t choose(const vks_op_target *target, const vks_conv2d *op, uint32
     bool large = !traits.few_registers && (uint64_t)n_row * op->w.shape[0] >= 128u * 128u * 64u;
     const uint32_t *best = traits.cpu ? cpu : large ? many : few;
     bool coop_first = coop && !traits.cpu;
-    const uint32_t candidates[] = {patch_first && coop_first ? by_patch : best[0],
+    const uint32_t candidates[] = {!coop_first   ? best[0]
+                                   : patch_first ? by_patch
+                                                 : by_coop,
                                    coop_first ? by_coop : best[0],
                                    best[0],
                                    best[1],
@@ -258,19 +260,19 @@ vkssm_status vks_op_conv2d(const vks_op_target *target, const vks_conv2d *op) {
         n_constant = 17;
     }
     vks_op_begin(target, "conv2d");
-    vkssm_status status =
-        vks_kernel_dispatch(target, &(vks_kernel_call){
-                                        .shader = shader,
-                                        .constants = constants,
-                                        .n_constant = n_constant,
-                                        .full_subgroups = full_subgroups,
-                                        .push = &push,
-                                        .push_size = sizeof push,
-                                        .n_group = {vks_div_up(n_out, columns), vks_div_up(n_group, depth), depth},
-                                        .accesses = (vks_access[]){vks_reads(&op->x), vks_reads(&op->choice),
-                                                                   vks_reads(&op->added), vks_writes(&op->y)},
-                                        .n_access = 4,
-                                    });
+    vkssm_status status = vks_kernel_dispatch(
+        target, &(vks_kernel_call){
+                    .shader = shader,
+                    .constants = constants,
+                    .n_constant = n_constant,
+                    .full_subgroups = full_subgroups,
+                    .push = &push,
+                    .push_size = sizeof push,
+                    .n_group = {vks_div_up(n_out, columns), vks_div_up(n_group, depth), depth},
+                    .accesses = (vks_access[]){vks_reads(&op->x), vks_reads(&op->w), vks_reads(&op->choice),
+                                               vks_reads(&op->added), vks_writes(&op->y)},
+                    .n_access = 5,
+                });
     vks_op_end(target);
     return status;
 }

@@ -514,6 +514,7 @@ CHECK_CASE(states_in_parts) {
     // An array of all slots must still fit: the smallest allocation that holds no array's slots.
     vkssm_session *session = NULL;
     model_run run_small;
+    vks_device_limit_allocation(device, largest);
     CHECK(model_open(&run_small, path(), NULL, NULL));
     vks_device_limit_allocation(device, 4096);
     CHECK_REFUSED(vkssm_session_create(run_small.model, &params, &session), VKSSM_ERR_OOM_DEVICE,

@@ -675,7 +675,7 @@ CHECK_CASE(scopes) {
     model_run run;
     vkssm_scope scope;
     vkssm_device_info info;
-    if (!model_open(&run, path(), NULL, &(vkssm_session_params){.timestamps = true})) return;
+    if (!model_open(&run, path(), NULL, &(vkssm_session_params){.n_slot = 2, .timestamps = true})) return;
     int32_t *tokens = model_tokens(24, 70, N_VOCAB);
     CHECK_REFUSED(vkssm_session_get_scope(run.session, 0, &scope), VKSSM_ERR_ARG, "scope");
     free(model_prefill(&run, 0, tokens, 70));

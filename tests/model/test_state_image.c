@@ -67,7 +67,8 @@ CHECK_CASE(goes_on) {
     CHECK_OK(vkssm_session_state_save(run.session, 1, shifted + 1, size));
     CHECK(memcmp(shifted + 1, image, (size_t)size) == 0);
     check_future(&run, 1, after, &wanted);
-    if (!model_open(&other, path(), NULL, NULL)) return; // another session on the same model, loaded anew
+    // Another session, as large, on the same model, loaded anew.
+    if (!model_open(&other, path(), NULL, &(vkssm_session_params){.n_slot = 3})) return;
     CHECK_EQ(vkssm_session_state_size(other.session), size);
     CHECK_OK(vkssm_session_state_load(other.session, 0, image, size));
     check_future(&other, 0, after, &wanted);

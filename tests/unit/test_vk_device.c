@@ -582,6 +582,7 @@ CHECK_CASE(pipeline_cache) {
 
     params.cache_path = folder; // a folder cannot be read nor replaced: a device all the same
     if (!open_with_cache(&params, &device)) return;
+    heard.last_error[0] = 0;
     CHECK_CONTAINS(heard.last_cache, "cannot be read");
     close_device(&device);
     CHECK_STR(heard.last_error, "");

@@ -167,8 +167,9 @@ VKSSM_API vkssm_status vkssm_session_rollback(vkssm_session *session, uint32_t s
 VKSSM_API vkssm_status vkssm_session_prefill_cached(vkssm_session *session, uint32_t slot, const int32_t *tokens,
                                                     size_t n_token, size_t *n_found);
 
-// Save and load a slot's state, with its position and last logits, so that everything after goes on bit for bit. The
-// image carries a version, the fingerprint of the model's shapes, and a checksum; loading checks all three.
+// Save and load a slot's state, with its position and last logits, so that everything after goes on bit for bit in a
+// session of the same parameters on the same device; with others, such as another number of slots, to rounding, since
+// other kernels may be chosen. The image carries a version, the fingerprint of the model's shapes, and a checksum; loading checks all three.
 // data: [data_size], data_size at least vkssm_session_state_size bytes to save, and exactly the saved bytes to load.
 // Errors: ERR_ARG (too small), ERR_FORMAT (not a state, another version, another model, truncated, corrupt). On an error
 // the slot is unchanged.
