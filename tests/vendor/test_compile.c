@@ -96,6 +96,20 @@ static void compile_ssd(vkssm_dtype type, uint32_t n_time) {
     CHECK_EQ(vks_op_ssd(&target, &ssd), VKSSM_OK);
 }
 
+static void compile_ssd_tree(vkssm_dtype type) {
+    const uint32_t t = 32, h = 80, p = 64, n = 128;
+    vks_ssd_tree op = {.x = DENSE(type, 1, t, h, p),
+                       .b = DENSE(type, 1, t, 1, n),
+                       .c = DENSE(type, 1, t, 1, n),
+                       .dt = DENSE(type, 1, t, h),
+                       .heads = DENSE(F32, 3, h),
+                       .state = DENSE(F32, 1, h, p, n),
+                       .parents = DENSE(VKSSM_DTYPE_I32, 1, t),
+                       .y = DENSE(type, 1, t, h, p)};
+    op.x.stride[1] = op.b.stride[1] = op.c.stride[1] = h * p + 2 * n;
+    CHECK_EQ(vks_op_ssd_tree(&target, &op), VKSSM_OK);
+}
+
 // A large Mamba-1's layer, or with fewer channels, so that time is split; one token: with dt's projection.
 static void compile_selective(vkssm_dtype type, uint32_t n_time, uint32_t d) {
     const uint32_t n = 16, rank = 160;
@@ -282,22 +296,6 @@ static void compile_images(vkssm_dtype type) {
              VKSSM_OK);
 }
 
-// A mixer's step, of which only this test knows where it is not chosen.
-static void compile_mixer_step(vkssm_dtype type) {
-    const uint32_t d = 2560, h = 80, p = 64, n = 128, n_conv = h * p + 2 * n;
-    vks_mixer_step op = {.x = DENSE(F32, 1, d),
-                         .norm = DENSE(F32, d),
-                         .w = vks_is_block_type(type) ? vks_tensor_blocks(4096, type, h * p + n_conv + h, d)
-                                                      : DENSE(type, h * p + n_conv + h, d),
-                         .conv = {.w = DENSE(F32, 4, n_conv), .state = DENSE(F32, 1, 3, n_conv), .first = h * p},
-                         .heads = DENSE(F32, 3, h),
-                         .state = DENSE(F32, 1, h, p, n),
-                         .left = DENSE(F32, 2 * h * p),
-                         .y = DENSE(F32, 1, h * p)};
-    op.words = DENSE(VKSSM_DTYPE_I32, (uint32_t)vks_mixer_step_words(&op));
-    CHECK_EQ(vks_op_mixer_step(&target, &op), VKSSM_OK);
-}
-
 static void compile_all(const char *variant) {
     vks_kernels_force(target.kernels, variant);
     for (int i = 0; i < 2; i++) {
@@ -308,6 +306,7 @@ static void compile_all(const char *variant) {
         if (i == 0) compile_blocks();
         compile_ssd(type, 1);
         compile_ssd(type, 512);
+        compile_ssd_tree(type);
         compile_selective(type, 1, 5120);
         compile_selective(type, 2048, 5120);
         compile_selective(type, 2048, 1536);
@@ -317,22 +316,21 @@ static void compile_all(const char *variant) {
         if (!variant || strncmp(variant, "conv2d", 6) == 0) compile_images(type);
     }
     compile_step();
-    if (variant && strncmp(variant, "mixer_step", 10) == 0)
-        for (int i = 0; i < 3; i++)
-            compile_mixer_step((const vkssm_dtype[]){F16, VKSSM_DTYPE_Q8_0, VKSSM_DTYPE_Q4_0}[i]);
 }
 
-// What no selector takes on this device: kernels for CPUs, which have registers to waste, and tiles for which there are
-// not enough of them.
+// What no selector takes on this device: kernels for CPUs, which have registers to waste, tiles for which there are not
+// enough of them, and the step of a mixer, with the zeros that it needs, which NVIDIA's devices alone run.
 static bool is_never_chosen(const char *variant) {
     bool large = strcmp(variant, "matmul_tiled_8") == 0 || strcmp(variant, "conv2d_8") == 0;
-    return strstr(variant, "_lanes") || (large && vks_device_caps(device)->vendor_id == 0x8086);
+    bool step = strncmp(variant, "mixer_step", 10) == 0 || strcmp(variant, "clear") == 0;
+    return strstr(variant, "_lanes") || step || (large && vks_device_caps(device)->vendor_id == 0x8086);
 }
 
-// What the shapes of this test need not reach: a kernel of the benchmark, and one that goes with matrix units.
+// What the shapes of this test need not reach: a kernel of the benchmark, and those that go with matrix units.
 static bool is_reached_elsewhere(const char *variant) {
     bool has_matrices = vks_device_caps(device)->features & VKS_FEATURE_COOPERATIVE_MATRIX;
-    return strcmp(variant, "copy") == 0 || (strcmp(variant, "ssd_carry") == 0 && !has_matrices);
+    bool with_matrices = strcmp(variant, "ssd_carry") == 0 || strcmp(variant, "ssd_decay_sg") == 0;
+    return strcmp(variant, "copy") == 0 || (with_matrices && !has_matrices);
 }
 
 CHECK_CASE(every_variant_compiles) {
