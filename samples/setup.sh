@@ -96,8 +96,6 @@ list_missing() {
         need libcglm-dev has_header cglm/cglm.h
         need libglfw3-dev pkg-config --exists glfw3
         need doxygen command -v doxygen
-        need libdrm-dev pkg-config --exists libdrm
-        need python3-mako has_mako
         need vulkan-validationlayers has_manifest 'explicit_layer.d/VkLayer_khronos_validation*.json'
     fi
     if [ $tests = yes ] || [ $lavapipe = yes ]; then
@@ -116,8 +114,8 @@ as_root() {
 }
 update_lists() {
     if [ -z "${updated:-}" ]; then
+        as_root apt-get update >>"$log" 2>&1 || return 1
         updated=yes
-        as_root apt-get update >>"$log" 2>&1 || fail "apt-get update failed; see $log"
     fi
 }
 
@@ -129,7 +127,7 @@ if [ -n "$missing" ]; then
         fail "missing:$missing; install them as root, as there is no sudo here"
     fi
     say "installing$missing"
-    update_lists
+    update_lists || fail "apt-get update failed; see $log"
     # Word splitting wanted: one package a word.
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing >>"$log" 2>&1 ||
         fail "apt-get install$missing failed; see $log"
@@ -292,8 +290,7 @@ if [ $tests = yes ] && [ ! -e /usr/lib/chromium/vk_swiftshader_icd.json ] &&
     if [ "$ID" != debian ]; then
         say "no tests on SwiftShader: only Debian's chromium package carries it"
     else
-        update_lists
-        if fetch_swiftshader; then
+        if update_lists && fetch_swiftshader; then
             say "unpacked SwiftShader of Debian's chromium package in $toolchain/swiftshader"
         else
             rm -rf "$build/swiftshader.new"
@@ -303,6 +300,17 @@ if [ $tests = yes ] && [ ! -e /usr/lib/chromium/vk_swiftshader_icd.json ] &&
 fi
 
 # ---- a stub of an Intel GPU, for tests ----------------------------------------------------------------------------
+
+# What building it needs and nothing else does: no other test waits for it.
+has_intel_packages() {
+    missing=
+    need libdrm-dev pkg-config --exists libdrm
+    need python3-mako has_mako
+    if [ -z "$missing" ]; then return 0; fi
+    say "installing$missing"
+    update_lists &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing >>"$log" 2>&1
+}
 
 # From the source of the Mesa that is installed: 30 to 50 MB to fetch, seconds to build.
 build_intel_stub() {
@@ -323,15 +331,20 @@ build_intel_stub() {
 }
 
 if [ $tests = yes ]; then
-    mesa=$(dpkg-query -W -f '${source:Version}' mesa-vulkan-drivers 2>>"$log" || echo none)
+    # One line an architecture.
+    mesa=$(dpkg-query -W -f '${source:Version}\n' mesa-vulkan-drivers 2>>"$log" | head -n 1)
+    mesa=${mesa:-none}
     if [ "$mesa" != "$(cat "$toolchain/intel/version" 2>/dev/null)" ]; then
         rm -rf "$toolchain/intel"
         if [ "$ID" != debian ]; then
             say "nothing is compiled for Intel in tests: the stub is built from Debian's package of Mesa's source"
-        elif build_intel_stub; then
+        elif [ "$mesa" = none ]; then
+            say "nothing is compiled for Intel in tests: package mesa-vulkan-drivers is not installed"
+        elif has_intel_packages && build_intel_stub; then
             say "built a stub of an Intel GPU from the source of mesa $mesa in $toolchain/intel"
         else
-            say "nothing is compiled for Intel in tests: the source of mesa $mesa cannot be had or built; see $log"
+            say "nothing is compiled for Intel in tests: the source of mesa $mesa, or what building its stub needs," \
+                "cannot be had, or it cannot be built; see $log"
         fi
     fi
 fi

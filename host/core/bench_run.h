@@ -114,7 +114,7 @@ vkssm_status vks_bench_output(vks_bench *bench, vkssm_dtype dtype, uint32_t n_di
                               vks_tensor *out);
 // State that a run reads and writes: F32, zeros before, finite afterwards.
 vkssm_status vks_bench_state(vks_bench *bench, uint32_t n_dim, const uint32_t *shape, vks_tensor *out);
-// Scratch of n floats; n 0: no tensor. Its bytes are not counted.
+// Scratch of n floats; n 0: no tensor. Its bytes are not counted. Once a case: all sets share one piece of memory.
 vkssm_status vks_bench_scratch(vks_bench *bench, uint64_t n, vks_tensor *out);
 
 // Fill every output with NaN, and states with zeros; later, read them and check.

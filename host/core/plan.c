@@ -6,9 +6,13 @@
 
 enum { SCRATCH_ALIGNMENT = 256, ROW_ALIGNMENT = 8 };
 
+static bool has_room(const vks_plan *plan, uint64_t size) {
+    return size <= plan->size && vks_align_up(plan->used, SCRATCH_ALIGNMENT) <= plan->size - size;
+}
+
 static vkssm_status take(vks_plan *plan, uint64_t size, uint64_t *address) {
     uint64_t begin = vks_align_up(plan->used, SCRATCH_ALIGNMENT);
-    if (plan->size < size || plan->size - size < begin)
+    if (!has_room(plan, size))
         return vks_fail(vks_kernels_log(plan->target.kernels), VKSSM_ERR_OOM_DEVICE,
                         "scratch: %llu bytes more expected, %llu of %llu in use", (unsigned long long)size,
                         (unsigned long long)begin, (unsigned long long)plan->size);
@@ -38,9 +42,10 @@ vkssm_status vks_plan_floats(vks_plan *plan, uint64_t n, vks_tensor *out) {
 }
 
 vkssm_status vks_plan_matmul(vks_plan *plan, const vks_matmul *op) {
-    uint64_t mark = plan->used;
+    uint64_t mark = plan->used, n = vks_matmul_scratch_size(plan->target.kernels, op);
     vks_matmul with = *op;
-    VKS_TRY(vks_plan_floats(plan, vks_matmul_scratch_size(plan->target.kernels, op), &with.scratch));
+    // Fewer rows than those by which the plan was measured may be split further: not where there is no room for it.
+    if (has_room(plan, n * sizeof(float))) VKS_TRY(vks_plan_floats(plan, n, &with.scratch));
     VKS_TRY(vks_op_matmul(&plan->target, &with));
     plan->used = mark;
     return VKSSM_OK;

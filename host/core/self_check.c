@@ -139,7 +139,8 @@ done:
 // -----------------------------------------------------------------------------------------------------
 
 static bool is_fatal(vkssm_status status) {
-    return status == VKSSM_ERR_DEVICE_LOST || status == VKSSM_ERR_OOM_HOST || status == VKSSM_ERR_CANCELLED;
+    return status == VKSSM_ERR_DEVICE_LOST || status == VKSSM_ERR_OOM_HOST || status == VKSSM_ERR_OOM_DEVICE ||
+           status == VKSSM_ERR_CANCELLED;
 }
 
 static vkssm_status check_variant(check_run *r, const vkssm_check_params *params, uint32_t *n_wrong) {

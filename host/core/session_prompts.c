@@ -105,8 +105,9 @@ vkssm_status vkssm_session_prefill_prompts(vkssm_session *session, uint32_t n_pr
                                            float *logits) {
     VKS_TRY(check(session, n_prompt, prompts));
     size_t n_vocab = session->model->shape.n_vocab;
-    if (!session->model->arch->packs_prompts ||
-        session->sizes.n_rollback) { // states are kept between pieces of one prompt
+    // One prompt needs no packing, and a session of one slot has no scratch for it; with n_rollback states are kept
+    // between pieces of one prompt.
+    if (n_prompt == 1 || !session->model->arch->packs_prompts || session->sizes.n_rollback) {
         for (uint32_t i = 0; i < n_prompt; i++)
             VKS_TRY(vkssm_session_prefill(session, prompts[i].slot, prompts[i].tokens, prompts[i].n_token,
                                           logits ? VKSSM_LOGITS_LAST : VKSSM_LOGITS_NONE,

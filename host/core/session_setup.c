@@ -10,7 +10,7 @@
 enum {
     LARGEST_PIECE = 2048,
     SMALLEST_PIECE = 256,
-    MAX_PIECE = 1 << 16,
+    MAX_PIECE = (1 << 16) - 1, // rows are counted along y of a grid
     MAX_SLOT = 4096,
     MAX_ROLLBACK = 4096,
     MAX_SNAPSHOT = 4096

@@ -21,6 +21,7 @@ vks_kernel_traits vks_kernel_traits_of(const vks_kernels *kernels);
 
 // The first of `candidates` (VKS_SHADER_*) that this device can run; the forced one if it is among them and can run.
 uint32_t vks_kernel_choose(const vks_kernels *kernels, const uint32_t *candidates, uint32_t n_candidate);
+bool vks_kernel_is_forced(const vks_kernels *kernels, uint32_t shader);
 
 // A variant that is not to be chosen on some devices (quirks.c): of this vendor (0: any), with these parts of the
 // device's and the driver's name (NULL: any). variant: a name, or the beginning of names and a star.

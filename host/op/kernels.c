@@ -80,21 +80,22 @@ void vks_kernels_force(vks_kernels *kernels, const char *variant) {
 }
 
 vkssm_status vks_kernels_avoid(vks_kernels *kernels, const char *variants) {
+    bool avoided[VKS_SHADER_COUNT] = {0}; // nothing is, unless all names are known
     for (const char *at = variants;; at++) {
         size_t size = strcspn(at, ",");
         bool found = false;
         for (uint32_t i = 0; i < VKS_SHADER_COUNT; i++)
-            if (size && vks_variant_matches(at, size, vks_shaders[i].name)) {
-                kernels->avoided[i] = "avoided, as asked for";
-                found = true;
-            }
+            if (size && vks_variant_matches(at, size, vks_shaders[i].name)) avoided[i] = found = true;
         if (!found)
             return vks_fail(vks_kernels_log(kernels), VKSSM_ERR_ARG,
                             "device: names of kernel variants to avoid expected, \"%.*s\" found",
                             (int)(size < 100 ? size : 100), at);
         at += size;
-        if (!*at) return VKSSM_OK;
+        if (!*at) break;
     }
+    for (uint32_t i = 0; i < VKS_SHADER_COUNT; i++)
+        if (avoided[i]) kernels->avoided[i] = "avoided, as asked for";
+    return VKSSM_OK;
 }
 
 void vks_kernels_trace(vks_kernels *kernels, const vks_kernel_trace *trace) {
@@ -146,9 +147,16 @@ uint32_t vks_kernel_choose(const vks_kernels *kernels, const uint32_t *candidate
                 return candidates[i];
     for (uint32_t i = 0; i < n_candidate; i++)
         if (!against(kernels, candidates[i])) return candidates[i];
-    for (uint32_t i = n_candidate; i-- > 0;) // all are avoided: the plainest one
+    // All are avoided: the plainest one. Those that only a test gets to stand behind it, and need something.
+    for (uint32_t i = n_candidate; i-- > 0;)
+        if (!missing(kernels, candidates[i]) && !vks_shaders[candidates[i]].features) return candidates[i];
+    for (uint32_t i = n_candidate; i-- > 0;)
         if (!missing(kernels, candidates[i])) return candidates[i];
     return candidates[n_candidate - 1];
+}
+
+bool vks_kernel_is_forced(const vks_kernels *kernels, uint32_t shader) {
+    return kernels->forced && strcmp(vks_shaders[shader].name, kernels->forced) == 0;
 }
 
 static vks_pipeline *find(const vks_kernels *kernels, const vks_kernel_call *call) {

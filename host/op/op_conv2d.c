@@ -162,10 +162,10 @@ static uint32_t choose(const vks_op_target *target, const vks_conv2d *op, uint32
                                    VKS_SHADER_conv2d_lanes,
                                    VKS_SHADER_conv2d_direct,
                                    VKS_SHADER_conv2d,
-                                   by_coop,
-                                   by_patch};
-    uint32_t n = VKS_COUNT(candidates) - !patch - !coop;
-    return vks_kernel_choose(target->kernels, candidates, n);
+                                   coop ? by_coop : VKS_SHADER_conv2d,
+                                   patch ? by_patch : VKS_SHADER_conv2d,
+                                   VKS_SHADER_conv2d};
+    return vks_kernel_choose(target->kernels, candidates, VKS_COUNT(candidates));
 }
 
 // Zeros before the first pixel: half of those that the windows need beyond the image, rounded down.

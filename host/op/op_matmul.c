@@ -160,12 +160,11 @@ static bool has_codes(const vks_matmul *op) {
 // Every algorithm here can do the shape, so a test may force any. The selector's choices stand first, best first.
 static uint32_t choose(const vks_kernels *kernels, bool coded_inputs, const vks_matmul *op) {
     uint32_t n_row = op->most_rows ? op->most_rows : op->x.shape[0], n_out = op->w.shape[0];
-    // Where inputs are not to be coded, only a test gets there.
     static const uint32_t fused_variants[] = {VKS_SHADER_matmul_vector_dot, VKS_SHADER_matmul_vector_sg,
-                                              VKS_SHADER_matmul_vector, VKS_SHADER_matmul_vector_dot};
-    bool coded = coded_inputs && has_codes(op);
-    if (op->norm.address || op->conv.w.address)
-        return vks_kernel_choose(kernels, fused_variants + !coded, 2 + has_codes(op));
+                                              VKS_SHADER_matmul_vector};
+    // Where inputs are not to be coded, only a test gets there: not even a device that avoids all else.
+    bool coded = has_codes(op) && (coded_inputs || vks_kernel_is_forced(kernels, VKS_SHADER_matmul_vector_dot));
+    if (op->norm.address || op->conv.w.address) return vks_kernel_choose(kernels, fused_variants + !coded, 2 + coded);
     bool blocks = vks_is_block_type(op->w.dtype);
     uint32_t direct = blocks ? VKS_SHADER_matmul_direct_blocks : VKS_SHADER_matmul_direct;
     uint32_t direct_1 = blocks ? VKS_SHADER_matmul_direct_1_blocks : VKS_SHADER_matmul_direct_1;
@@ -199,10 +198,10 @@ static uint32_t choose(const vks_kernels *kernels, bool coded_inputs, const vks_
                                    direct,
                                    direct_1,
                                    VKS_SHADER_matmul_tiled,
-                                   has_codes(op) ? VKS_SHADER_matmul_vector_dot : VKS_SHADER_matmul_tiled,
-                                   coop};
-    uint32_t n = VKS_COUNT(candidates) - !has_coop;
-    return vks_kernel_choose(kernels, candidates, n);
+                                   coded ? VKS_SHADER_matmul_vector_dot : VKS_SHADER_matmul_tiled,
+                                   has_coop ? coop : VKS_SHADER_matmul_tiled,
+                                   VKS_SHADER_matmul_tiled};
+    return vks_kernel_choose(kernels, candidates, VKS_COUNT(candidates));
 }
 
 bool vks_matmul_fuses(const vks_kernels *kernels, uint32_t most_rows) {
@@ -280,7 +279,8 @@ static vks_tensor parts_of(const vks_matmul *op, uint32_t n_split) {
 uint64_t vks_matmul_scratch_size(const vks_kernels *kernels, const vks_matmul *op) {
     vks_kernel_traits traits = vks_kernel_traits_of(kernels);
     uint32_t shader = choose(kernels, false, op);
-    if (shader != VKS_SHADER_matmul_coop && shader != VKS_SHADER_matmul_coop_bf16 && shader != VKS_SHADER_matmul_coop_blocks)
+    if (shader != VKS_SHADER_matmul_coop && shader != VKS_SHADER_matmul_coop_bf16 &&
+        shader != VKS_SHADER_matmul_coop_blocks)
         return 0;
     uint32_t n_split = plan_coop(&traits, op, true).n_split;
     return n_split == 1 ? 0 : (uint64_t)n_split * op->x.shape[0] * vks_align_up(op->w.shape[0], 8);
@@ -335,7 +335,8 @@ vkssm_status vks_op_matmul(const vks_op_target *target, const vks_matmul *op) {
     uint32_t n_row = op->x.shape[0], n_out = op->w.shape[0];
     vks_kernel_traits traits = vks_kernel_traits_of(target->kernels);
     uint32_t constants[12] = {0, op->x.dtype, op->w.dtype, op->y.dtype, op->bias.address != 0, op->accumulate};
-    vks_kernel_call call = {.shader = choose(target->kernels, target->coded_inputs, op), .constants = constants, .n_constant = 6};
+    vks_kernel_call call = {
+        .shader = choose(target->kernels, target->coded_inputs, op), .constants = constants, .n_constant = 6};
 
     switch (call.shader) {
     case VKS_SHADER_matmul_tiled:

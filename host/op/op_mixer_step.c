@@ -73,16 +73,27 @@ static bool has_codes(vkssm_dtype dtype) { // that include/dot.glsl knows
     return dtype == VKSSM_DTYPE_Q8_0 || dtype == VKSSM_DTYPE_Q4_0;
 }
 
+static bool is_available(const vks_kernels *kernels, uint32_t shader) {
+    const char *name, *reason;
+    bool available;
+    return vks_kernels_variant(kernels, shader, &name, &available, &reason) && available;
+}
+
 bool vks_mixer_step_fits(const vks_kernels *kernels, bool coded_inputs, vkssm_dtype weights, uint32_t most_rows) {
     const vks_caps *caps = vks_device_caps(vks_kernels_device(kernels));
     const uint32_t candidates[] = {VKS_SHADER_clear, VKS_SHADER_mixer_step_dot, VKS_SHADER_mixer_step_sg,
                                    VKS_SHADER_mixer_step, VKS_SHADER_clear};
     if (most_rows != 1) return false;
-    if (vks_kernel_choose(kernels, candidates, VKS_COUNT(candidates)) != VKS_SHADER_clear) return true; // a test
+    if (is_available(kernels, VKS_SHADER_clear) &&
+        vks_kernel_choose(kernels, candidates, VKS_COUNT(candidates)) != VKS_SHADER_clear)
+        return true; // a test
+    bool coded = coded_inputs && has_codes(weights);
+    if (!is_available(kernels, VKS_SHADER_mixer_step) && !is_available(kernels, VKS_SHADER_mixer_step_sg) &&
+        !(coded && is_available(kernels, VKS_SHADER_mixer_step_dot)))
+        return false; // avoided: there are the operators that it is made of
     // Elsewhere it was not tried; a CPU runs few workgroups at once. Blocks without codes take longer than on their
     // own.
-    return caps->vendor_id == 0x10de && caps->type == VKS_DEVICE_DISCRETE &&
-           (!vks_is_block_type(weights) || (coded_inputs && has_codes(weights)));
+    return caps->vendor_id == 0x10de && caps->type == VKS_DEVICE_DISCRETE && (!vks_is_block_type(weights) || coded);
 }
 
 vkssm_status vks_op_clear(const vks_op_target *target, vks_tensor words) {

@@ -314,24 +314,39 @@ static chain choose_chain(const vks_kernels *kernels, const vks_ssd *op, const s
         return none;
     const uint32_t candidates[] = {found.shader, VKS_SHADER_ssd_state, VKS_SHADER_ssd_state_lanes,
                                    VKS_SHADER_ssd_output, VKS_SHADER_ssd_output_lanes};
-    const uint32_t decays[] = {VKS_SHADER_ssd_decay_sg, VKS_SHADER_ssd_decay};
-    if (vks_kernel_choose(kernels, candidates, VKS_COUNT(candidates)) != found.shader ||
-        vks_kernel_choose(kernels, decays, VKS_COUNT(decays)) != VKS_SHADER_ssd_decay_sg)
-        return none;
+    // Its other kernels may be avoided too.
+    bool bf16 = found.shader == VKS_SHADER_ssd_chain_coop_bf16;
+    const uint32_t parts[][2] = {
+        {VKS_SHADER_ssd_decay_sg, VKS_SHADER_ssd_decay},
+        {bf16 ? VKS_SHADER_ssd_product_coop_bf16 : VKS_SHADER_ssd_product_coop, VKS_SHADER_ssd_product},
+        {bf16 ? VKS_SHADER_ssd_segment_coop_bf16 : VKS_SHADER_ssd_segment_coop, VKS_SHADER_ssd_state},
+        {VKS_SHADER_ssd_carry, VKS_SHADER_ssd_pass},
+    };
+    if (vks_kernel_choose(kernels, candidates, VKS_COUNT(candidates)) != found.shader) return none;
+    for (size_t i = 0; i < VKS_COUNT(parts); i++)
+        if (vks_kernel_choose(kernels, parts[i], 2) != parts[i][0]) return none;
     found.segment = chunks_of_segment(s);
     return found;
 }
 
-static scratch_layout chain_layout(const sizes *s, const chain *c) {
-    return layout_of(s, (uint64_t)n_part(s, CHAIN_CHUNK) * s->n_head * CHAIN_DECAY,
-                     n_part(s, CHAIN_CHUNK * c->segment));
+// At least as many segments as the tokens may be cut into, and no more of them for fewer tokens or packed sequences:
+// scratch that was measured for many has to do for few, whose segments may be shorter.
+static uint32_t most_segments(const sizes *s) {
+    uint32_t n_chunk = s->packed ? s->n_time / CHAIN_CHUNK : vks_div_up(vks_div_up(s->n_time, CHAIN_CHUNK), 2);
+    uint32_t most = s->packed ? CHAIN_WORKGROUPS / s->n_head : vks_div_up(CHAIN_WORKGROUPS, s->n_sequence * s->n_head);
+    if (n_chunk < most) most = n_chunk;
+    return s->packed ? s->n_sequence + most : s->n_sequence * most;
+}
+
+static scratch_layout chain_layout(const sizes *s) {
+    return layout_of(s, (uint64_t)n_part(s, CHAIN_CHUNK) * s->n_head * CHAIN_DECAY, most_segments(s));
 }
 
 static vkssm_status chained(const vks_op_target *target, const vks_ssd *op, const sizes *s, const chain *ch) {
     bool bf16 = ch->shader == VKS_SHADER_ssd_chain_coop_bf16;
     uint32_t n_chunk = n_part(s, CHAIN_CHUNK), n_segment = n_part(s, CHAIN_CHUNK * ch->segment);
     uint32_t subgroup = vks_kernel_traits_of(target->kernels).subgroup_size, wg = ch->grid.n_subgroup * subgroup;
-    scratch_layout layout = chain_layout(s, ch);
+    scratch_layout layout = chain_layout(s);
     struct vks_ssd_params push = push_of(op, s, &layout);
     push.segment = ch->segment;
     vks_access x = vks_reads(&op->x), b = vks_reads(&op->b), c = vks_reads(&op->c), dt = vks_reads(&op->dt);
@@ -407,7 +422,7 @@ uint64_t vks_ssd_scratch_size(const vks_kernels *kernels, const vks_ssd *op) {
     sizes s = sizes_of(op);
     if (s.n_time <= 1 && !s.packed) return 0;
     chain ch = choose_chain(kernels, op, &s);
-    return ch.shader == VKS_SHADER_COUNT ? chunked_layout(&s).total : chain_layout(&s, &ch).total;
+    return ch.shader == VKS_SHADER_COUNT ? chunked_layout(&s).total : chain_layout(&s).total;
 }
 
 static vkssm_status chunked(const vks_op_target *target, const vks_ssd *op, const sizes *s) {

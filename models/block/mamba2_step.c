@@ -7,13 +7,14 @@
 
 #include "host/base/status.h"
 
-enum { MAX_TAP = 8 }; // of a convolution inside a product
+enum { MAX_TAP = 8 };     // of a convolution inside a product
+enum { MAX_STATE = 512 }; // of mixer_step: B and C of a group lie in shared memory, a lane's states in registers
 
 // in_proj and recurrence in one, where the mixer has nothing that this does not do.
 static bool fits_mixer_step(const vks_mamba2_config *c, const vks_kernels *kernels, bool coded_inputs,
                             vkssm_dtype weights, uint32_t most_rows) {
     bool gated = !c->norm_before_gate && c->norm_groups <= 1;
-    return gated && !c->proj_bias && c->n_channel % 8 == 0 && c->n_state % 4 == 0 &&
+    return gated && !c->proj_bias && c->n_channel % 8 == 0 && c->n_state % 4 == 0 && c->n_state <= MAX_STATE &&
            vks_mixer_step_fits(kernels, coded_inputs, weights, most_rows);
 }
 

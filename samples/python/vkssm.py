@@ -17,7 +17,7 @@ import ctypes.util
 import glob
 import os
 
-API_VERSION = 2  # of the headers that this file was written for
+API_VERSION = 3  # of the headers that this file was written for
 
 # vkssm_dtype by the buffer protocol's letters.
 _FORMATS = {"f": 0, "e": 1, "d": 3, "b": 4, "B": 5, "h": 6, "i": 7, "l": 8, "q": 8, "?": 9}
@@ -113,6 +113,7 @@ _SessionParams = _struct(
     n_snapshot=_U32,
     n_rollback=_U32,
     prefix_cache_size=_U64,
+    coded_inputs=ctypes.c_bool,
 )
 _RunParams = _struct("_RunParams", progress=_Progress, layers=ctypes.c_bool, piece_size=_U32)
 _StreamParams = _struct("_StreamParams", n_slot=_U32, layers=ctypes.c_bool)

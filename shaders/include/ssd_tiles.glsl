@@ -45,6 +45,15 @@ MATRIX_OUT elements_of(MATRIX_SUM sums) {
     return MATRIX_OUT(sums);
 }
 
+// The same of results: float16 ends at 65504, as in pack_result.
+MATRIX_OUT results_of(MATRIX_SUM sums) {
+#ifdef BF16
+    return elements_of(sums);
+#else
+    return to_elements(sums);
+#endif
+}
+
 // A compiler keeps loads from memory behind the stores to shared memory that stand before them: so all loads of a tile
 // come first.
 const uint LOADS_X = (64 * P / 8 + WG_SIZE - 1) / WG_SIZE, LOADS_N = (64 * PIECE / 8 + WG_SIZE - 1) / WG_SIZE;

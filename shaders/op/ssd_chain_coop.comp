@@ -171,7 +171,7 @@ void store_y(MATRIX_SUM y[YM][YP], chunk_rows rows, uint h) {
         [[unroll]] for (uint j0 = 0; j0 < YP; j0 += tiles) {
             [[unroll]] for (uint j = 0; j < tiles; j++)
                 if (Y_TYPE == VKS_TYPE_F32) coopMatStore(y[i][j0 + j], tile_s, at, vectors, ROWS);
-                else coopMatStore(elements_of(y[i][j0 + j]), tile_s, at + 2 * j, vectors, ROWS);
+                else coopMatStore(results_of(y[i][j0 + j]), tile_s, at + 2 * j, vectors, ROWS);
             subgroupMemoryBarrierShared();
             subgroupBarrier();
             for (uint e = gl_SubgroupInvocationID; e < 16 * vectors; e += gl_SubgroupSize) {

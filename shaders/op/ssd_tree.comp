@@ -64,7 +64,10 @@ void find_outputs(uint sequence, uint h, uint at_group, uint m0, uint p) {
     for (uint k = 0; k < min(m0 + TILE, n_time); k++) {
         uint at = (sequence * n_time + k) * params.x_stride + at_x;
         vec2 x = vec2(load1(params.x, X_TYPE, at + p), load1(params.x, X_TYPE, at + second));
-        [[unroll]] for (uint i = 0; i < TILE; i++) sum[i] = fma(vec2(weight[min(m0 + i, last)][k]), x, sum[i]);
+        [[unroll]] for (uint i = 0; i < TILE; i++) { // an x of another branch may be infinite: not times 0
+            uint m = min(m0 + i, last);
+            if ((path[m] >> k & 1) != 0) sum[i] = fma(vec2(weight[m][k]), x, sum[i]);
+        }
     }
     float d = Floats(params.heads).at[2 * params.n_head + h];
     [[unroll]] for (uint i = 0; i < TILE; i++) {

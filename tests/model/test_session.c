@@ -166,6 +166,24 @@ CHECK_CASE(prompts_are_packed) {
     model_close(&alone);
 }
 
+// A session of one slot has scratch for one prompt, and no more: of a whole piece, and of more than one.
+CHECK_CASE(one_prompt) {
+    enum { PIECE = 64 };
+    int32_t *tokens = model_tokens(22, 2 * PIECE, N_VOCAB);
+    model_run run;
+    if (!model_open(&run, path(), NULL, &(vkssm_session_params){.piece_size = PIECE})) return;
+    for (size_t n = PIECE - 1; n <= 2 * PIECE; n += n == PIECE ? PIECE : 1) {
+        float wanted[N_VOCAB], found[N_VOCAB];
+        CHECK_OK(vkssm_session_reset(run.session, 0));
+        CHECK_OK(vkssm_session_prefill(run.session, 0, tokens, n, VKSSM_LOGITS_LAST, wanted));
+        CHECK_OK(vkssm_session_reset(run.session, 0));
+        CHECK_OK(vkssm_session_prefill_prompts(run.session, 1, &(vkssm_prompt){0, tokens, n}, found));
+        CHECK(memcmp(found, wanted, sizeof wanted) == 0);
+    }
+    free(tokens);
+    model_close(&run);
+}
+
 // What is wanted of the logits changes neither them nor the state.
 CHECK_CASE(last_logits_and_none) {
     enum { N_TOKEN = 150 };
@@ -619,8 +637,8 @@ CHECK_CASE(absurd_sessions) {
     CHECK_OK(vkssm_model_load(model_device, path(), NULL, &model));
     if (!model) return;
     static const vkssm_session_params wrong[] = {
-        {.n_slot = UINT32_MAX}, {.n_slot = 4097}, {.piece_size = UINT32_MAX}, {.piece_size = (1 << 16) + 1}};
-    static const char *const parts[] = {"4096 slots", "4096 slots", "65536 tokens", "65536 tokens"};
+        {.n_slot = UINT32_MAX}, {.n_slot = 4097}, {.piece_size = UINT32_MAX}, {.piece_size = 1 << 16}};
+    static const char *const parts[] = {"4096 slots", "4096 slots", "65535 tokens", "65535 tokens"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         vkssm_session *session = (vkssm_session *)model;
         CHECK_REFUSED(vkssm_session_create(model, &wrong[i], &session), VKSSM_ERR_ARG, parts[i]);
@@ -699,6 +717,7 @@ int main(int argc, char **argv) {
                       (check_case[]){CHECK_RUN(prefill_equals_steps),
                                      CHECK_RUN(pieces_do_not_matter),
                                      CHECK_RUN(prompts_are_packed),
+                                     CHECK_RUN(one_prompt),
                                      CHECK_RUN(last_logits_and_none),
                                      CHECK_RUN(runs_repeat),
                                      CHECK_RUN(devices_repeat),

@@ -37,7 +37,7 @@ extern "C" {
 // program does not start with a shared library of another number.
 //   1  models, sessions, tensor models, scans, devices
 //   2  vkssm_device_adopt (vkssm/vulkan.h) in place of vkssm_device_params.adopt
-#define VKSSM_API_VERSION 2
+#define VKSSM_API_VERSION 3
 #define VKSSM_PATCH_VERSION 0 // counts releases of one VKSSM_API_VERSION; the version is 0.API.PATCH
 #define VKSSM_VERSIONED_NAME(name, version) name##_api##version
 #define VKSSM_VERSIONED_AS(name, version) VKSSM_VERSIONED_NAME(name, version)

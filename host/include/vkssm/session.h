@@ -21,9 +21,9 @@ typedef struct vkssm_session_params {
     uint32_t submit_us;   // time that a submission of several generated tokens should take at most, about; 0: 20,000
     uint32_t n_snapshot;  // snapshots that can be kept (vkssm_session_snapshot), each as large as a slot
     uint32_t n_rollback;  // tokens that a slot can go back (vkssm_session_rollback); not 0: two more states a slot
+    uint64_t prefix_cache_size; // bytes of device memory for states of prompts (vkssm_session_prefill_cached)
     bool coded_inputs;    // where few tokens are read at once, products of Q8_0 and Q4_0 weights may round their inputs to codes
                           // of 8 bits, 16 values to a scale, and multiply integers: faster on some devices
-    uint64_t prefix_cache_size; // bytes of device memory for states of prompts (vkssm_session_prefill_cached)
 } vkssm_session_params;
 
 // Bytes of device memory that a session with these parameters will take besides the model's weights.
