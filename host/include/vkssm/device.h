@@ -77,7 +77,7 @@ typedef struct vkssm_device_info {
     uint64_t memory_budget;        // bytes that this process may use of it now (memory_size without MEMORY_BUDGET)
     uint64_t max_allocation_size;  // largest single allocation in bytes
     uint32_t n_validation_message; // validation messages since creation
-    bool usable;                   // false: below the floor (Vulkan 1.3 and the features listed in vkssm/vulkan.h)
+    bool usable;                   // false: below the floor (vkssm/vulkan.h; workgroups of 256, 32 KiB of shared memory)
     char unusable_reason[128];     // "" or the first thing that is missing
 } vkssm_device_info;
 

@@ -1,6 +1,6 @@
-// vkssm/device_check.h: whether a device computes what it should. Every operator runs on small made-up inputs, with each
-// of its kernel variants that the device can run, and its outputs are compared with what the operators' double-precision
-// twins made of the same inputs, which the library holds as sums.
+// vkssm/device_check.h: whether a device computes what it should. The operators of models run on small made-up inputs,
+// with each kernel variant that a case reaches and the device can run, and their outputs are compared with what the
+// operators' double-precision twins made of the same inputs, which the library holds as sums.
 //
 // Experimental: this header may change in any version (see vkssm/base.h).
 #ifndef VKSSM_DEVICE_CHECK_H
