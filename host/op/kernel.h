@@ -23,6 +23,11 @@ vks_kernel_traits vks_kernel_traits_of(const vks_kernels *kernels);
 uint32_t vks_kernel_choose(const vks_kernels *kernels, const uint32_t *candidates, uint32_t n_candidate);
 bool vks_kernel_is_forced(const vks_kernels *kernels, uint32_t shader);
 
+// Weights whose products the integer kernels of shaders/include/dot.glsl can do.
+static inline bool vks_has_codes(vkssm_dtype weights) {
+    return weights == VKSSM_DTYPE_Q8_0 || weights == VKSSM_DTYPE_Q4_0;
+}
+
 // A variant that is not to be chosen on some devices (quirks.c): of this vendor (0: any), with these parts of the
 // device's and the driver's name (NULL: any). variant: a name, or the beginning of names and a star.
 typedef struct vks_quirk {

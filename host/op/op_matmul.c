@@ -152,18 +152,13 @@ static uint32_t coop_variant(const vks_kernel_traits *traits, const vks_matmul *
                                              : VKS_SHADER_COUNT;
 }
 
-// What include/dot.glsl knows.
-static bool has_codes(const vks_matmul *op) {
-    return op->w.dtype == VKSSM_DTYPE_Q8_0 || op->w.dtype == VKSSM_DTYPE_Q4_0;
-}
-
 // Every algorithm here can do the shape, so a test may force any. The selector's choices stand first, best first.
 static uint32_t choose(const vks_kernels *kernels, bool coded_inputs, const vks_matmul *op) {
     uint32_t n_row = op->most_rows ? op->most_rows : op->x.shape[0], n_out = op->w.shape[0];
     static const uint32_t fused_variants[] = {VKS_SHADER_matmul_vector_dot, VKS_SHADER_matmul_vector_sg,
                                               VKS_SHADER_matmul_vector};
     // Where inputs are not to be coded, only a test gets there: not even a device that avoids all else.
-    bool coded = has_codes(op) && (coded_inputs || vks_kernel_is_forced(kernels, VKS_SHADER_matmul_vector_dot));
+    bool coded = vks_has_codes(op->w.dtype) && (coded_inputs || vks_kernel_is_forced(kernels, VKS_SHADER_matmul_vector_dot));
     if (op->norm.address || op->conv.w.address) return vks_kernel_choose(kernels, fused_variants + !coded, 2 + coded);
     bool blocks = vks_is_block_type(op->w.dtype);
     uint32_t direct = blocks ? VKS_SHADER_matmul_direct_blocks : VKS_SHADER_matmul_direct;

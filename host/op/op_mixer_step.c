@@ -69,10 +69,6 @@ uint64_t vks_mixer_step_words(const vks_mixer_step *op) {
     return vks_align_up(n_word(&s), 64);
 }
 
-static bool has_codes(vkssm_dtype dtype) { // that include/dot.glsl knows
-    return dtype == VKSSM_DTYPE_Q8_0 || dtype == VKSSM_DTYPE_Q4_0;
-}
-
 static bool is_available(const vks_kernels *kernels, uint32_t shader) {
     const char *name, *reason;
     bool available;
@@ -87,7 +83,7 @@ bool vks_mixer_step_fits(const vks_kernels *kernels, bool coded_inputs, vkssm_dt
     if (is_available(kernels, VKS_SHADER_clear) &&
         vks_kernel_choose(kernels, candidates, VKS_COUNT(candidates)) != VKS_SHADER_clear)
         return true; // a test
-    bool coded = coded_inputs && has_codes(weights);
+    bool coded = coded_inputs && vks_has_codes(weights);
     if (!is_available(kernels, VKS_SHADER_mixer_step) && !is_available(kernels, VKS_SHADER_mixer_step_sg) &&
         !(coded && is_available(kernels, VKS_SHADER_mixer_step_dot)))
         return false; // avoided: there are the operators that it is made of
@@ -185,7 +181,7 @@ static uint32_t choose(const vks_op_target *target, const vks_mixer_step *op) {
     // Where inputs are not to be coded, only a test gets there.
     static const uint32_t candidates[] = {VKS_SHADER_mixer_step_dot, VKS_SHADER_mixer_step_sg, VKS_SHADER_mixer_step,
                                           VKS_SHADER_mixer_step_dot};
-    bool codes = has_codes(op->w.dtype), coded = codes && target->coded_inputs;
+    bool codes = vks_has_codes(op->w.dtype), coded = codes && target->coded_inputs;
     return vks_kernel_choose(target->kernels, candidates + !coded, 2 + codes);
 }
 
